@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use crate::{caller::Caller, problem::Problem, upstream::Upstream};
+use crate::{caller::Caller, problem::Problem, upstream::ApiServer};
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 /// Lifetime of an answer.
@@ -24,7 +24,7 @@ const MAX_NAMESPACES: usize = 200;
 
 /// Something that a caller may be allowed to do, in a namespace or, if that is empty, everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Right {
+pub struct AccessRight {
     verb: &'static str,
     group: &'static str,
     resource: &'static str,
@@ -33,7 +33,7 @@ pub struct Right {
     name: String,
 }
 
-impl Right {
+impl AccessRight {
     /// A verb on a resource of the portal's own group.
     pub fn of(verb: &'static str, resource: &'static str) -> Self {
         Self::foreign(verb, GROUP, resource)
@@ -67,20 +67,25 @@ impl Right {
 }
 
 /// Answers of a short while ago.
-pub struct Access {
-    known: Cache<(u128, Right), bool>,
+pub struct AccessReviews {
+    known: Cache<(u128, AccessRight), bool>,
     /// Places for questions of this process: together they fit on one connection.
     turns: Semaphore,
 }
 
-impl Access {
+impl AccessReviews {
     pub fn new() -> Self {
         let known = Cache::builder().max_capacity(MAX_ANSWERS).time_to_live(KNOWN_FOR).build();
         Self { known, turns: Semaphore::new(MAX_QUESTIONS) }
     }
 
     /// Returns `true` if the caller has the right.
-    pub async fn may(&self, upstream: &Upstream, caller: &Caller, right: Right) -> Result<bool, Problem> {
+    pub async fn may(
+        &self,
+        upstream: &ApiServer,
+        caller: &Caller,
+        right: AccessRight,
+    ) -> Result<bool, Problem> {
         let key = (caller.key, right);
         if let Some(known) = self.known.get(&key).await {
             return Ok(known);
@@ -95,13 +100,13 @@ impl Access {
     /// Where the caller has the right: everywhere, or in some of these namespaces.
     pub async fn places(
         &self,
-        upstream: &Upstream,
+        upstream: &ApiServer,
         caller: &Caller,
-        right: &Right,
+        right: &AccessRight,
         mut namespaces: Vec<String>,
-    ) -> Result<Places, Problem> {
+    ) -> Result<AllowedNamespaces, Problem> {
         if self.may(upstream, caller, right.clone()).await? {
-            return Ok(Places::Everywhere);
+            return Ok(AllowedNamespaces::Everywhere);
         }
         namespaces.sort_unstable();
         namespaces.dedup();
@@ -119,19 +124,19 @@ impl Access {
         });
         let answers: Vec<_> = asked.buffered(AT_ONCE).collect().await;
         let allowed: Result<Vec<_>, _> = answers.into_iter().collect();
-        Ok(Places::Some(allowed?.into_iter().flatten().collect()))
+        Ok(AllowedNamespaces::Some(allowed?.into_iter().flatten().collect()))
     }
 }
 
 /// Namespaces in which a caller has a right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Places {
+pub enum AllowedNamespaces {
     Everywhere,
     /// In these, in order.
     Some(Vec<String>),
 }
 
-impl Places {
+impl AllowedNamespaces {
     pub fn has(&self, namespace: &str) -> bool {
         match self {
             Self::Everywhere => true,
@@ -150,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_question_names_everything() {
-        let right = Right::of("update", "apikeys/status").within("a").named("k");
+        let right = AccessRight::of("update", "apikeys/status").within("a").named("k");
         let spec = &right.question()["spec"]["resourceAttributes"];
         let expected = json!({
             "verb": "update", "group": "devportal.kuadrant.io", "resource": "apikeys", "subresource": "status",
@@ -161,8 +166,8 @@ mod tests {
 
     #[test]
     fn a_place_is_one_of_those_that_were_allowed() {
-        let some = Places::Some(vec!["a".to_owned(), "c".to_owned()]);
+        let some = AllowedNamespaces::Some(vec!["a".to_owned(), "c".to_owned()]);
         assert!(some.has("a") && some.has("c") && !some.has("b") && !some.is_nowhere());
-        assert!(Places::Everywhere.has("x") && Places::Some(Vec::new()).is_nowhere());
+        assert!(AllowedNamespaces::Everywhere.has("x") && AllowedNamespaces::Some(Vec::new()).is_nowhere());
     }
 }

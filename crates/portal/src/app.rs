@@ -17,16 +17,16 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::{
-    access::Access,
+    access::AccessReviews,
     args::ServiceArgs,
-    caller::Callers,
+    caller::KnownCallers,
     metrics::PortalMetrics,
     mistake::is_loopback,
-    openapi::text::Documents,
-    session::{cookies::Cookies, demo::DemoUsers, keep::Sessions, oidc::Oidc, seal::Seal},
+    openapi::text::DocumentCache,
+    session::{cookies::Cookies, demo::DemoUsers, keep::Sessions, oidc::OidcIssuer, seal::CookieSeal},
     stores::Stores,
-    upstream::Upstream,
-    usage::Usage,
+    upstream::ApiServer,
+    usage::PrometheusClient,
 };
 
 /// Event streams of one process.
@@ -36,9 +36,9 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything that a request may use.
 pub struct App {
-    pub upstream: Upstream,
-    pub callers: Callers,
-    pub access: Access,
+    pub upstream: ApiServer,
+    pub callers: KnownCallers,
+    pub access: AccessReviews,
     pub stores: Stores,
     pub sessions: Sessions,
     pub own: kube::Client,
@@ -49,10 +49,10 @@ pub struct App {
     pub rates: CallerRates,
     /// Rates of those who come back from the issuer, per address: each of them makes the portal ask it.
     pub returns: CallerRates,
-    pub documents: Documents,
+    pub documents: DocumentCache,
     /// Places for event streams.
     pub streams: Arc<Semaphore>,
-    pub usage: Option<Usage>,
+    pub usage: Option<PrometheusClient>,
     pub try_it: Option<TryIt>,
 }
 
@@ -71,9 +71,9 @@ impl App {
         let own = client::of(config.clone())?;
         client::follow_contact(tasks, &process.readiness);
         Ok(Self {
-            upstream: Upstream::new(&config, own.clone()).await?,
-            callers: Callers::new(args.reach.max_unknown_tokens),
-            access: Access::new(),
+            upstream: ApiServer::new(&config, own.clone()).await?,
+            callers: KnownCallers::new(args.reach.max_unknown_tokens),
+            access: AccessReviews::new(),
             stores: Stores::start(&own, tasks),
             sessions: sessions(args, tasks).await?,
             reporter: EventReporter::new(own.clone(), "portolan-portal", &args.pod.instance()),
@@ -82,7 +82,7 @@ impl App {
             tasks: tasks.clone(),
             rates: CallerRates::new(args.reach.max_reveals),
             returns: CallerRates::new(args.reach.max_reveals),
-            documents: Documents::new(),
+            documents: DocumentCache::new(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             usage: usage(args)?,
             try_it: try_it(args, &config).await?,
@@ -91,14 +91,14 @@ impl App {
 }
 
 /// Prometheus is where the operator says, whatever address that is.
-fn usage(args: &ServiceArgs) -> Result<Option<Usage>, ProcessFailure> {
+fn usage(args: &ServiceArgs) -> Result<Option<PrometheusClient>, ProcessFailure> {
     let Some(url) = args.reach.usage_prometheus_url.clone() else { return Ok(None) };
     let fetcher = Fetcher::new(&FetchSettings {
         policy: AddressPolicy { named: vec![NamedAddress::Anything], ..AddressPolicy::default() },
         plain_http: true,
         ..FetchSettings::default()
     })?;
-    Ok(Some(Usage::new(url, fetcher)))
+    Ok(Some(PrometheusClient::new(url, fetcher)))
 }
 
 /// People choose what they try: never the API server, and private addresses only where the operator allows them.
@@ -138,7 +138,9 @@ async fn sessions(args: &ServiceArgs, tasks: &Tasks) -> Result<Sessions, Process
     };
     let authorities = authorities(login.oidc_ca_file.as_ref()).await?;
     let oidc = match &login.oidc_issuer {
-        Some(_) => Some(Arc::new(Oidc::start(args, authorities, tasks).map_err(process::misconfigured)?)),
+        Some(_) => {
+            Some(Arc::new(OidcIssuer::start(args, authorities, tasks).map_err(process::misconfigured)?))
+        }
         None => None,
     };
     let cookies = Cookies::new(!is_plain(args));
@@ -153,11 +155,11 @@ fn is_plain(args: &ServiceArgs) -> bool {
     }
 }
 
-async fn seal(files: Vec<PathBuf>, tasks: &Tasks) -> Result<Arc<Seal>, ProcessFailure> {
+async fn seal(files: Vec<PathBuf>, tasks: &Tasks) -> Result<Arc<CookieSeal>, ProcessFailure> {
     if files.is_empty() {
-        return Ok(Arc::new(Seal::random()));
+        return Ok(Arc::new(CookieSeal::random()));
     }
-    let seal = Arc::new(Seal::read(&files).await.map_err(process::misconfigured)?);
+    let seal = Arc::new(CookieSeal::read(&files).await.map_err(process::misconfigured)?);
     let kept = Arc::clone(&seal);
     tasks.spawn_critical("session keys", async move {
         let mut watched = files::WatchedFiles::new(files.clone()).await;

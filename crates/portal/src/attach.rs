@@ -8,18 +8,18 @@ use portolan_core::foreign::{
 };
 
 /// Kind, namespace and name of a target.
-type Target = (TargetKind, String, String);
+type PolicyTarget = (TargetKind, String, String);
 
 /// Policies by what they target.
-pub struct Attached<K: ForeignKind>(HashMap<Target, Vec<Arc<Foreign<K>>>>);
+pub struct AttachedPolicies<K: ForeignKind>(HashMap<PolicyTarget, Vec<Arc<Foreign<K>>>>);
 
-impl<K: ForeignKind> Default for Attached<K> {
+impl<K: ForeignKind> Default for AttachedPolicies<K> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<K: ForeignKind> Attached<K> {
+impl<K: ForeignKind> AttachedPolicies<K> {
     fn new(policies: impl Iterator<Item = Arc<Foreign<K>>>, head: impl Fn(&K::Facts) -> &PolicyHead) -> Self {
         let mut all = Self::default();
         for policy in policies {
@@ -38,7 +38,7 @@ impl<K: ForeignKind> Attached<K> {
     }
 }
 
-impl Attached<PlanPolicyKind> {
+impl AttachedPolicies<PlanPolicyKind> {
     pub fn plans(policies: impl Iterator<Item = Arc<Foreign<PlanPolicyKind>>>) -> Self {
         Self::new(policies, |facts| &facts.head)
     }
@@ -49,7 +49,7 @@ impl Attached<PlanPolicyKind> {
     }
 }
 
-impl Attached<AuthPolicyKind> {
+impl AttachedPolicies<AuthPolicyKind> {
     pub fn auths(policies: impl Iterator<Item = Arc<Foreign<AuthPolicyKind>>>) -> Self {
         Self::new(policies, |facts| &facts.head)
     }
@@ -115,7 +115,7 @@ mod tests {
             (strangers().to_vec(), None),
             (vec![policy(("a", "other"), &on_another, "True")], None),
         ] {
-            let found = Attached::plans(policies.into_iter()).of(&route());
+            let found = AttachedPolicies::plans(policies.into_iter()).of(&route());
             let found = found.as_ref().map(|policy| (policy.namespace(), policy.name()));
             assert_eq!(found, expected);
         }

@@ -10,7 +10,7 @@ use portolan_runtime::{
 };
 use serde_json::{Value, json};
 
-use crate::{credential::Credential, problem::Problem, session::open::Opened, upstream::Upstream};
+use crate::{credential::Credential, problem::Problem, session::open::OpenSession, upstream::ApiServer};
 
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 /// Lifetime of what the API server has said.
@@ -22,30 +22,30 @@ const MAX_CALLERS: u64 = 10_000;
 /// Somebody whom the API server knows.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    pub user: Arc<User>,
+    pub user: Arc<UserInfo>,
     pub credential: Credential,
     /// Tells credentials apart in caches; says nothing about them.
     pub key: u128,
     /// The session, if there is one.
-    pub session: Option<Arc<Opened>>,
+    pub session: Option<Arc<OpenSession>>,
 }
 
 /// A user as the API server names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
+pub struct UserInfo {
     pub name: String,
     pub groups: Vec<String>,
 }
 
 /// Callers whom the API server has named lately. No credential is kept: keyed hashes tell them apart.
-pub struct Callers {
-    known: Cache<u128, Arc<User>>,
+pub struct KnownCallers {
+    known: Cache<u128, Arc<UserInfo>>,
     refused: Cache<u128, ()>,
     hashes: KeyedHash,
     strangers: CallerRates,
 }
 
-impl Callers {
+impl KnownCallers {
     /// No callers yet. An address may show so many unknown credentials per second.
     pub fn new(max_unknown: u32) -> Self {
         Self {
@@ -63,9 +63,9 @@ impl Callers {
     /// Names the owner of a credential that came from an address.
     pub async fn identify(
         &self,
-        upstream: &Upstream,
+        upstream: &ApiServer,
         credential: Credential,
-        session: Option<Arc<Opened>>,
+        session: Option<Arc<OpenSession>>,
         from: IpAddr,
     ) -> Result<Caller, Problem> {
         let key = self.key(&credential);
@@ -95,11 +95,11 @@ impl Callers {
 }
 
 /// The user of a review, unless that is nobody.
-fn user(review: &Value) -> Option<User> {
+fn user(review: &Value) -> Option<UserInfo> {
     let info = &review["status"]["userInfo"];
     let name = info["username"].as_str().filter(|name| !name.is_empty() && *name != "system:anonymous")?;
     let groups = info["groups"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    Some(User { name: name.to_owned(), groups: groups.map(str::to_owned).collect() })
+    Some(UserInfo { name: name.to_owned(), groups: groups.map(str::to_owned).collect() })
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn nobody_is_no_user() {
         let review = |name: &str| json!({"status": {"userInfo": {"username": name, "groups": ["a", 1]}}});
-        assert_eq!(user(&review("ann")), Some(User { name: "ann".into(), groups: vec!["a".into()] }));
+        assert_eq!(user(&review("ann")), Some(UserInfo { name: "ann".into(), groups: vec!["a".into()] }));
         for review in [review("system:anonymous"), review(""), json!({})] {
             assert_eq!(user(&review), None);
         }

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     args::{Identity, ServiceArgs},
-    session::{demo::DemoUsers, oidc::Oidc, seal::Seal},
+    session::{demo::DemoUsers, oidc::OidcIssuer, seal::CookieSeal},
 };
 
 fn docs(place: &str) -> String {
@@ -88,7 +88,7 @@ async fn login(args: &ServiceArgs, tasks: &Tasks) -> Vec<Check> {
     let mut all = Vec::new();
     let files = &args.session.session_key_files;
     if !files.is_empty() {
-        let read = Seal::read(files).await;
+        let read = CookieSeal::read(files).await;
         let told =
             read.map(|_| format!("{} keys", files.len())).map_err(|error| ErrorChain(&error).to_string());
         let cure = "make a key with `head -c 32 /dev/urandom | base64`, and mount the Secret";
@@ -112,7 +112,7 @@ async fn issuer_answers(args: &ServiceArgs, tasks: &Tasks) -> Result<(), String>
         Some(path) => Some(tokio::fs::read(path).await.map_err(|error| error.to_string())?),
         None => None,
     };
-    let oidc = Oidc::start(args, authorities, tasks).map_err(|error| ErrorChain(&error).to_string())?;
+    let oidc = OidcIssuer::start(args, authorities, tasks).map_err(|error| ErrorChain(&error).to_string())?;
     oidc.discovery().await.map(|_| ()).map_err(|error| ErrorChain(&error).to_string())
 }
 

@@ -31,7 +31,7 @@ impl Credential {
     }
 
     /// The headers by which the portal's account says for whom it speaks. Groups that cannot be named are left out.
-    pub fn impersonation(user: &str, groups: &[String]) -> Result<HeaderMap, Unnameable> {
+    pub fn impersonation(user: &str, groups: &[String]) -> Result<HeaderMap, UnusableName> {
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static("impersonate-user"), nameable(user)?);
         for value in groups.iter().filter_map(|group| nameable(group).ok()) {
@@ -43,7 +43,7 @@ impl Credential {
 
 /// Why somebody cannot be named in a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unnameable {
+pub enum UnusableName {
     #[error("it is empty or no text")]
     Empty,
     #[error("it begins with system:")]
@@ -56,21 +56,21 @@ pub enum Unnameable {
 
 /// A user or group as the value of a header that the API server reads as it is: it trims blanks, which would make
 /// somebody else of it.
-pub fn nameable(name: &str) -> Result<HeaderValue, Unnameable> {
+pub fn nameable(name: &str) -> Result<HeaderValue, UnusableName> {
     if name.is_empty() {
-        return Err(Unnameable::Empty);
+        return Err(UnusableName::Empty);
     }
     if name.chars().any(char::is_control) {
-        return Err(Unnameable::Control);
+        return Err(UnusableName::Control);
     }
     if name.trim() != name {
-        return Err(Unnameable::Blank);
+        return Err(UnusableName::Blank);
     }
     if name.starts_with("system:") {
-        return Err(Unnameable::System);
+        return Err(UnusableName::System);
     }
     // UTF-8 stays as it is: the API server takes the bytes of a header for that.
-    HeaderValue::from_bytes(name.as_bytes()).map_err(|_| Unnameable::Control)
+    HeaderValue::from_bytes(name.as_bytes()).map_err(|_| UnusableName::Control)
 }
 
 /// Returns `true` if a caller tries to speak for somebody else.
@@ -103,16 +103,16 @@ mod tests {
             Credential::impersonation(user, &groups)
         };
         for (user, why) in [
-            ("", Unnameable::Empty),
-            ("system:admin", Unnameable::System),
-            ("system:serviceaccount:a:b", Unnameable::System),
-            ("a\nb", Unnameable::Control),
-            ("ann\t", Unnameable::Control),
-            ("ann\u{7f}", Unnameable::Control),
-            ("ann ", Unnameable::Blank),
-            (" ann", Unnameable::Blank),
-            (" system:admin", Unnameable::Blank),
-            ("\u{a0}ann", Unnameable::Blank),
+            ("", UnusableName::Empty),
+            ("system:admin", UnusableName::System),
+            ("system:serviceaccount:a:b", UnusableName::System),
+            ("a\nb", UnusableName::Control),
+            ("ann\t", UnusableName::Control),
+            ("ann\u{7f}", UnusableName::Control),
+            ("ann ", UnusableName::Blank),
+            (" ann", UnusableName::Blank),
+            (" system:admin", UnusableName::Blank),
+            ("\u{a0}ann", UnusableName::Blank),
         ] {
             assert_eq!(named(user, &[]).unwrap_err(), why, "{user:?}");
         }

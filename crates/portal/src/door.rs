@@ -115,11 +115,11 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::session::open::Who;
+    use crate::session::open::SessionOwner;
 
     #[test]
     fn a_change_shows_that_it_comes_from_our_page() {
-        let session = Session::new(Who::Demo("ann".into()), Timestamp::UNIX_EPOCH);
+        let session = Session::new(SessionOwner::Demo("ann".into()), Timestamp::UNIX_EPOCH);
         let passes = |pairs: &[(&'static str, &str)]| {
             let headers: HeaderMap = pairs
                 .iter()

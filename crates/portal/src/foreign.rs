@@ -8,33 +8,33 @@ use serde_json::{Value, json};
 
 /// A kind of which whole objects are kept.
 #[derive(Clone, Debug)]
-pub struct Whole<K>(PhantomData<K>);
+pub struct WholeKind<K>(PhantomData<K>);
 
 /// An object as it is, and what the controller knows of it.
 #[derive(Clone, Debug)]
-pub struct Seen<K: ForeignKind> {
+pub struct WholeFacts<K: ForeignKind> {
     pub known: Arc<Foreign<K>>,
     pub spec: Value,
     pub status: Value,
 }
 
 /// HTTPRoute of the Gateway API.
-pub type Route = Foreign<Whole<HttpRouteKind>>;
+pub type HttpRoute = Foreign<WholeKind<HttpRouteKind>>;
 /// PlanPolicy of Kuadrant.
-pub type PlanPolicy = Foreign<Whole<PlanPolicyKind>>;
+pub type PlanPolicy = Foreign<WholeKind<PlanPolicyKind>>;
 /// AuthPolicy of Kuadrant.
-pub type AuthPolicy = Foreign<Whole<AuthPolicyKind>>;
+pub type AuthPolicy = Foreign<WholeKind<AuthPolicyKind>>;
 
-impl<K: ForeignKind> ForeignKind for Whole<K> {
+impl<K: ForeignKind> ForeignKind for WholeKind<K> {
     const GROUP: &'static str = K::GROUP;
     const VERSION: &'static str = K::VERSION;
     const KIND: &'static str = K::KIND;
     const PLURAL: &'static str = K::PLURAL;
-    type Facts = Seen<K>;
+    type Facts = WholeFacts<K>;
 
-    fn read(metadata: &ObjectMeta, spec: &Value, status: &Value) -> Seen<K> {
+    fn read(metadata: &ObjectMeta, spec: &Value, status: &Value) -> WholeFacts<K> {
         let known = Arc::new(Foreign::of(metadata.clone(), spec, status));
-        Seen { known, spec: spec.clone(), status: status.clone() }
+        WholeFacts { known, spec: spec.clone(), status: status.clone() }
     }
 
     fn kept(metadata: ObjectMeta) -> ObjectMeta {
@@ -43,7 +43,7 @@ impl<K: ForeignKind> ForeignKind for Whole<K> {
 }
 
 /// The whole object.
-pub fn whole<K: ForeignKind>(object: &Foreign<Whole<K>>) -> Value {
+pub fn whole<K: ForeignKind>(object: &Foreign<WholeKind<K>>) -> Value {
     json!({
         "apiVersion": format!("{}/{}", K::GROUP, K::VERSION), "kind": K::KIND,
         "metadata": object.metadata, "spec": object.facts.spec, "status": object.facts.status,

@@ -32,7 +32,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
-use self::table::{ROUTES, Route};
+use self::table::{ApiRoute, ROUTES};
 use crate::{app::App, door, problem::Problem};
 
 /// The policy of answers that are no pages: they may load nothing.
@@ -62,7 +62,7 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-fn add(router: Router<Arc<App>>, route: &'static Route, app: &Arc<App>) -> Router<Arc<App>> {
+fn add(router: Router<Arc<App>>, route: &'static ApiRoute, app: &Arc<App>) -> Router<Arc<App>> {
     let metrics = app.metrics.clone();
     let measured = middleware::from_fn(move |request: Request, next: Next| {
         let metrics = metrics.clone();

@@ -12,7 +12,7 @@ const PART: usize = 60;
 /// A request for a key, as callers send it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Wanted {
+pub struct KeyRequest {
     pub api_product_name: String,
     pub namespace: String,
     pub plan_tier: String,
@@ -23,7 +23,7 @@ pub struct Wanted {
 
 /// A request that cannot become a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unwanted {
+pub enum KeyRequestError {
     #[error("Email address is required")]
     NoEmail,
     #[error("expiresAt is to be a time in the future, such as 2030-01-31T00:00:00Z")]
@@ -34,17 +34,17 @@ pub enum Unwanted {
 
 /// The key to create. `id` makes two requests one.
 pub fn create(
-    wanted: &Wanted,
+    wanted: &KeyRequest,
     (user, email): (&str, Option<&str>),
     product: &APIProduct,
     id: &str,
     now: Timestamp,
-) -> Result<Value, Unwanted> {
+) -> Result<Value, KeyRequestError> {
     if !offers(product, &wanted.plan_tier) {
-        return Err(Unwanted::NoPlan);
+        return Err(KeyRequestError::NoPlan);
     }
     let given = wanted.user_email.as_deref().map(str::trim).filter(|email| !email.is_empty());
-    let email = email.or(given).ok_or(Unwanted::NoEmail)?;
+    let email = email.or(given).ok_or(KeyRequestError::NoEmail)?;
     let mut spec = json!({
         "apiProductRef": {"name": wanted.api_product_name}, "planTier": wanted.plan_tier,
         "requestedBy": {"userId": user, "email": email},
@@ -82,14 +82,14 @@ pub fn is_made_of(found: &Value, wanted: &Value) -> bool {
 }
 
 /// A time in the future, in the form of Kubernetes.
-fn later(text: &str, now: Timestamp) -> Result<String, Unwanted> {
-    let time: Timestamp = text.parse().map_err(|_| Unwanted::NotLater)?;
-    let time = Timestamp::from_second(time.as_second()).map_err(|_| Unwanted::NotLater)?;
-    if time > now { Ok(time.to_string()) } else { Err(Unwanted::NotLater) }
+fn later(text: &str, now: Timestamp) -> Result<String, KeyRequestError> {
+    let time: Timestamp = text.parse().map_err(|_| KeyRequestError::NotLater)?;
+    let time = Timestamp::from_second(time.as_second()).map_err(|_| KeyRequestError::NotLater)?;
+    if time > now { Ok(time.to_string()) } else { Err(KeyRequestError::NotLater) }
 }
 
 /// `{user}-{product}-{8 digits}`, whatever the user is called. The digits follow from who asks for what, and the id.
-fn name(user: &str, wanted: &Wanted, id: &str) -> String {
+fn name(user: &str, wanted: &KeyRequest, id: &str) -> String {
     let mut hash = Sha256::new();
     for part in [user, &wanted.namespace, &wanted.api_product_name, id] {
         hash.update(part.as_bytes());
@@ -144,16 +144,16 @@ pub fn edit(sent: &Value, now: Timestamp) -> Result<Value, String> {
 
 /// A decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum KeyDecision {
     Approved(Option<String>),
     Rejected(Option<String>),
 }
 
 /// A merge patch of the status, on the version that was decided about.
-pub fn decide(verdict: &Verdict, user: &str, version: Option<&str>, now: Timestamp) -> Value {
+pub fn decide(verdict: &KeyDecision, user: &str, version: Option<&str>, now: Timestamp) -> Value {
     let (phase, reason) = match verdict {
-        Verdict::Approved(comment) => ("Approved", comment),
-        Verdict::Rejected(reason) => ("Rejected", reason),
+        KeyDecision::Approved(comment) => ("Approved", comment),
+        KeyDecision::Rejected(reason) => ("Rejected", reason),
     };
     json!({
         "metadata": {"resourceVersion": version},
@@ -170,7 +170,7 @@ pub fn asks_the_same(seen: &APIKey, now: &APIKey) -> bool {
 mod tests {
     use super::*;
 
-    fn wanted() -> Wanted {
+    fn wanted() -> KeyRequest {
         let body =
             json!({"apiProductName": "pets", "namespace": "a", "planTier": "gold", "userEmail": "a@x.org"});
         serde_json::from_value(body).unwrap()
@@ -203,13 +203,16 @@ mod tests {
     #[test]
     fn what_cannot_become_a_key_is_said() {
         let refused =
-            |wanted: Wanted| create(&wanted, ("ann", None), &product(&["gold"]), "1", now()).unwrap_err();
-        assert_eq!(refused(Wanted { user_email: Some(" ".into()), ..wanted() }), Unwanted::NoEmail);
-        assert_eq!(refused(Wanted { plan_tier: "tin".into(), ..wanted() }), Unwanted::NoPlan);
+            |wanted: KeyRequest| create(&wanted, ("ann", None), &product(&["gold"]), "1", now()).unwrap_err();
+        assert_eq!(
+            refused(KeyRequest { user_email: Some(" ".into()), ..wanted() }),
+            KeyRequestError::NoEmail
+        );
+        assert_eq!(refused(KeyRequest { plan_tier: "tin".into(), ..wanted() }), KeyRequestError::NoPlan);
         for time in ["2026-05-31T00:00:00Z", "2026-06-01T00:00:00Z", "tomorrow"] {
             assert_eq!(
-                refused(Wanted { expires_at: Some(time.into()), ..wanted() }),
-                Unwanted::NotLater,
+                refused(KeyRequest { expires_at: Some(time.into()), ..wanted() }),
+                KeyRequestError::NotLater,
                 "{time}"
             );
         }
@@ -217,16 +220,17 @@ mod tests {
 
     #[test]
     fn a_key_that_is_sent_twice_is_one() {
-        let made = |wanted: &Wanted| create(wanted, ("ann", None), &product(&["gold"]), "1", now()).unwrap();
+        let made =
+            |wanted: &KeyRequest| create(wanted, ("ann", None), &product(&["gold"]), "1", now()).unwrap();
         let key = made(&wanted());
         let mut found = key.clone();
         found["status"] = json!({"phase": "Pending"});
         assert!(is_made_of(&found, &key));
         let expires_at = Some("2030-01-31T00:00:00Z".to_owned());
         for other in [
-            Wanted { use_case: Some("another".into()), ..wanted() },
-            Wanted { expires_at, ..wanted() },
-            Wanted { user_email: Some("b@x.org".into()), ..wanted() },
+            KeyRequest { use_case: Some("another".into()), ..wanted() },
+            KeyRequest { expires_at, ..wanted() },
+            KeyRequest { user_email: Some("b@x.org".into()), ..wanted() },
         ] {
             assert!(!is_made_of(&found, &made(&other)), "{other:?}");
         }
@@ -271,7 +275,7 @@ mod tests {
     #[test]
     fn a_decision_is_about_the_version_that_was_seen() {
         for reason in [Some("no"), None] {
-            let verdict = Verdict::Rejected(reason.map(str::to_owned));
+            let verdict = KeyDecision::Rejected(reason.map(str::to_owned));
             let expected = json!({
                 "metadata": {"resourceVersion": "7"},
                 "status": {"phase": "Rejected", "reviewedBy": "oli", "reviewedAt": "2026-06-01T00:00:00Z", "reason": reason},

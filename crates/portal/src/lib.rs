@@ -44,12 +44,12 @@ use portolan_runtime::{
 };
 
 pub use crate::args::Args;
-use crate::{app::App, args::ServiceArgs, mistake::Mistake};
+use crate::{app::App, args::ServiceArgs, mistake::FlagMistake};
 
 /// Runs a command, or the service until it is told to stop.
 pub fn run(args: &Args) -> ExitCode {
     let service = &args.service;
-    if let Some(mistake) = Mistake::of(service) {
+    if let Some(mistake) = FlagMistake::of(service) {
         return process::usage(&mistake);
     }
     match &args.command {

@@ -14,7 +14,7 @@ const MAX_PAGE_SIZE: usize = 500;
 const MAX_VALUES: usize = 500;
 
 /// An entry of a list.
-pub trait Row {
+pub trait ListRow {
     /// Filters that the list knows.
     const FILTERS: &'static [&'static str];
     /// Fields that it can be ordered by, the usual one first.
@@ -32,7 +32,7 @@ pub trait Row {
 
 /// A question for a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
+pub struct ListQuery {
     words: Vec<String>,
     sort: String,
     descending: bool,
@@ -43,9 +43,9 @@ pub struct Query {
     pub is_catalog: bool,
 }
 
-impl Query {
+impl ListQuery {
     /// Reads a query string. Members that the list does not know are passed over.
-    pub fn parse<R: Row>(text: &str) -> Result<Self, String> {
+    pub fn parse<R: ListRow>(text: &str) -> Result<Self, String> {
         let mut query = Self {
             words: Vec::new(),
             sort: R::SORTS.first().copied().unwrap_or_default().to_owned(),
@@ -71,7 +71,7 @@ impl Query {
         Ok(query)
     }
 
-    fn sorted_by<R: Row>(&mut self, value: &str) -> Result<(), String> {
+    fn sorted_by<R: ListRow>(&mut self, value: &str) -> Result<(), String> {
         let field = value.strip_prefix('-').unwrap_or(value);
         if !R::SORTS.contains(&field) {
             return Err(format!(
@@ -84,7 +84,7 @@ impl Query {
         Ok(())
     }
 
-    fn matches<R: Row>(&self, row: &R) -> bool {
+    fn matches<R: ListRow>(&self, row: &R) -> bool {
         if self.words.is_empty() {
             return true;
         }
@@ -102,14 +102,14 @@ fn number(name: &str, value: &str, most: usize) -> Result<usize, String> {
 }
 
 /// One page of a list.
-pub struct Page<R> {
+pub struct ListPage<R> {
     pub rows: Vec<R>,
     pub total: usize,
     facets: BTreeMap<&'static str, Vec<(String, usize)>>,
 }
 
 /// The page that is asked for. A filter's counts are those of entries that pass all other filters.
-pub fn select<R: Row>(rows: Vec<R>, query: &Query) -> Page<R> {
+pub fn select<R: ListRow>(rows: Vec<R>, query: &ListQuery) -> ListPage<R> {
     let mut counts: BTreeMap<&'static str, HashMap<String, usize>> = BTreeMap::new();
     let mut passed = Vec::new();
     for row in rows.into_iter().filter(|row| query.matches(row)) {
@@ -135,14 +135,14 @@ pub fn select<R: Row>(rows: Vec<R>, query: &Query) -> Page<R> {
         }
     }
     let total = passed.len();
-    Page { rows: cut(passed, query), total, facets: counts.into_iter().map(ordered).collect() }
+    ListPage { rows: cut(passed, query), total, facets: counts.into_iter().map(ordered).collect() }
 }
 
-fn cut<R: Row>(mut rows: Vec<R>, query: &Query) -> Vec<R> {
+fn cut<R: ListRow>(mut rows: Vec<R>, query: &ListQuery) -> Vec<R> {
     rows.sort_by_cached_key(|row| {
         let key = row.order(&query.sort).to_lowercase();
         let (namespace, name) = row.place();
-        Turned { key, descends: query.descending, place: (name.to_owned(), namespace.to_owned()) }
+        SortKey { key, descends: query.descending, place: (name.to_owned(), namespace.to_owned()) }
     });
     let first = (query.page - 1).saturating_mul(query.page_size);
     rows.into_iter().skip(first).take(query.page_size).collect()
@@ -150,13 +150,13 @@ fn cut<R: Row>(mut rows: Vec<R>, query: &Query) -> Vec<R> {
 
 /// A key in one order or the other; equal ones are in the order of their names.
 #[derive(PartialEq, Eq)]
-struct Turned {
+struct SortKey {
     key: String,
     descends: bool,
     place: (String, String),
 }
 
-impl Ord for Turned {
+impl Ord for SortKey {
     fn cmp(&self, other: &Self) -> Ordering {
         let keys = self.key.cmp(&other.key);
         let keys = if self.descends { keys.reverse() } else { keys };
@@ -164,7 +164,7 @@ impl Ord for Turned {
     }
 }
 
-impl PartialOrd for Turned {
+impl PartialOrd for SortKey {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -177,9 +177,9 @@ fn ordered((filter, counts): (&'static str, HashMap<String, usize>)) -> (&'stati
     (filter, values)
 }
 
-impl<R> Page<R> {
+impl<R> ListPage<R> {
     /// The answer, with what the caller may do with each entry.
-    pub fn answer(&self, query: &Query, items: &[Value], can: &BTreeMap<String, Vec<&str>>) -> Value {
+    pub fn answer(&self, query: &ListQuery, items: &[Value], can: &BTreeMap<String, Vec<&str>>) -> Value {
         let value = |(value, count): &(String, usize)| json!({"value": value, "count": count});
         let facet = |values: &Vec<(String, usize)>| values.iter().map(value).collect::<Vec<_>>();
         let facets: BTreeMap<_, _> =
@@ -198,7 +198,7 @@ mod tests {
     #[derive(Clone)]
     struct Fruit(&'static str, &'static str, &'static [&'static str]);
 
-    impl Row for Fruit {
+    impl ListRow for Fruit {
         const FILTERS: &'static [&'static str] = &["colour", "tag"];
         const SORTS: &'static [&'static str] = &["name", "colour"];
 
@@ -231,7 +231,7 @@ mod tests {
     ];
 
     fn names(query: &str) -> (Vec<&'static str>, usize) {
-        let query = Query::parse::<Fruit>(query).unwrap();
+        let query = ListQuery::parse::<Fruit>(query).unwrap();
         let page = select(FRUIT.to_vec(), &query);
         (page.rows.iter().map(|row| row.0).collect(), page.total)
     }
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn counts_of_a_filter_do_not_depend_on_itself() {
-        let query = Query::parse::<Fruit>("colour=red&tag=new").unwrap();
+        let query = ListQuery::parse::<Fruit>("colour=red&tag=new").unwrap();
         let page = select(FRUIT.to_vec(), &query);
         let facets = &page.answer(&query, &[], &BTreeMap::new())["facets"];
         assert_eq!(facets["colour"], json!([{"value": "red", "count": 2}]));
@@ -269,8 +269,8 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_a_cure() {
         for query in ["sort=age", "page=0", "page=x", "pageSize=501", "pageSize=-1"] {
-            assert!(Query::parse::<Fruit>(query).is_err(), "{query}");
+            assert!(ListQuery::parse::<Fruit>(query).is_err(), "{query}");
         }
-        assert_eq!(Query::parse::<Fruit>("pageSize=500").unwrap().page_size, 500);
+        assert_eq!(ListQuery::parse::<Fruit>("pageSize=500").unwrap().page_size, 500);
     }
 }

@@ -6,7 +6,7 @@ use crate::args::{Identity, ServiceArgs};
 
 /// A mistake on the command line, with its cure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mistake {
+pub enum FlagMistake {
     #[error("--oidc-issuer: give --oidc-client-id, the portal's id at the issuer")]
     NoClient,
     #[error("--oidc-client-id and --oidc-client-secret-file: give --oidc-issuer, too")]
@@ -31,7 +31,7 @@ pub enum Mistake {
     Prefix,
 }
 
-impl Mistake {
+impl FlagMistake {
     /// The first mistake, which keeps the portal from starting.
     pub fn of(args: &ServiceArgs) -> Option<Self> {
         let login = &args.login;
@@ -90,24 +90,24 @@ mod tests {
     fn flags_that_make_no_sense_are_mistakes() {
         let mistake = |flags: &[&str]| {
             let line = ["portal"].iter().chain(flags).copied();
-            Mistake::of(&parse_from::<Args>("portal", line).unwrap().service)
+            FlagMistake::of(&parse_from::<Args>("portal", line).unwrap().service)
         };
         let (issuer, client) = ("--oidc-issuer=https://i", "--oidc-client-id=p");
         let (url, key) = ("--external-url=https://p", "--session-key-file=k");
-        let table: [(&[&str], Option<Mistake>); 13] = [
+        let table: [(&[&str], Option<FlagMistake>); 13] = [
             (&[], None),
             (&[issuer, client, url, key], None),
-            (&[issuer, url, key], Some(Mistake::NoClient)),
-            (&[client], Some(Mistake::NoIssuer)),
-            (&[issuer, client, key], Some(Mistake::NoUrl)),
-            (&[issuer, client, url], Some(Mistake::NoKey)),
-            (&["--external-url=http://p"], Some(Mistake::PlainUrl)),
+            (&[issuer, url, key], Some(FlagMistake::NoClient)),
+            (&[client], Some(FlagMistake::NoIssuer)),
+            (&[issuer, client, key], Some(FlagMistake::NoUrl)),
+            (&[issuer, client, url], Some(FlagMistake::NoKey)),
+            (&["--external-url=http://p"], Some(FlagMistake::PlainUrl)),
             (&["--external-url=http://127.0.0.1:1"], None),
-            (&["--oidc-issuer=http://i", client, url, key], Some(Mistake::PlainIssuer)),
-            (&["--oidc-issuer=https://i/{tenantid}/v2.0", client, url, key], Some(Mistake::Template)),
-            (&["--demo-users=f"], Some(Mistake::DemoAbroad)),
+            (&["--oidc-issuer=http://i", client, url, key], Some(FlagMistake::PlainIssuer)),
+            (&["--oidc-issuer=https://i/{tenantid}/v2.0", client, url, key], Some(FlagMistake::Template)),
+            (&["--demo-users=f"], Some(FlagMistake::DemoAbroad)),
             (&["--demo-users=f", "--address=127.0.0.1:1"], None),
-            (&["--identity=impersonate"], Some(Mistake::NobodyToImpersonate)),
+            (&["--identity=impersonate"], Some(FlagMistake::NobodyToImpersonate)),
         ];
         for (flags, expected) in table {
             assert_eq!(mistake(flags), expected, "{flags:?}");
@@ -115,7 +115,11 @@ mod tests {
         let impersonate = [issuer, client, url, key, "--identity=impersonate"];
         assert_eq!(mistake(&impersonate), None);
         for prefix in ["--username-prefix=", "--username-prefix=system:x:"] {
-            assert_eq!(mistake(&[&impersonate[..], &[prefix]].concat()), Some(Mistake::Prefix), "{prefix}");
+            assert_eq!(
+                mistake(&[&impersonate[..], &[prefix]].concat()),
+                Some(FlagMistake::Prefix),
+                "{prefix}"
+            );
         }
     }
 }

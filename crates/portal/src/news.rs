@@ -12,7 +12,7 @@ use portolan_runtime::latest::version;
 use std::collections::HashSet;
 use tokio::sync::broadcast;
 
-use crate::foreign::{AuthPolicy, PlanPolicy, Route};
+use crate::foreign::{AuthPolicy, HttpRoute, PlanPolicy};
 
 /// News that a slow reader may be behind; then it is told that anything may have changed.
 const BACKLOG: usize = 1024;
@@ -31,7 +31,7 @@ pub enum NewsKind {
 
 /// A change of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct NewsItem {
     pub kind: NewsKind,
     pub namespace: String,
     pub name: String,
@@ -46,7 +46,7 @@ pub struct News {
     is_end: bool,
 }
 
-impl News {
+impl NewsItem {
     pub fn product(product: &APIProduct) -> Self {
         let owner = product.annotations().get(ANNOTATION_OWNER).cloned().unwrap_or_default();
         let is_public = product.spec.publish_status == PublishStatus::Published;
@@ -65,7 +65,7 @@ impl News {
         Self { version, whose, owner, ..Self::about(NewsKind::Keys, key.namespace(), key.name_any()) }
     }
 
-    pub fn route(route: &Route) -> Self {
+    pub fn route(route: &HttpRoute) -> Self {
         Self::foreign(NewsKind::Routes, route)
     }
 
@@ -108,7 +108,7 @@ impl News {
 /// Where news is told, and read.
 #[derive(Clone)]
 pub struct Newsroom {
-    sender: broadcast::Sender<News>,
+    sender: broadcast::Sender<NewsItem>,
     /// Published products: who could see one is told of its end, too.
     public: Arc<Mutex<HashSet<(String, String)>>>,
 }
@@ -118,7 +118,7 @@ impl Newsroom {
         Self { sender: broadcast::channel(BACKLOG).0, public: Arc::default() }
     }
 
-    pub fn tell(&self, mut news: News) {
+    pub fn tell(&self, mut news: NewsItem) {
         if news.kind == NewsKind::Products {
             let place = (news.namespace.clone(), news.name.clone());
             let mut public = self.public.lock();
@@ -130,7 +130,7 @@ impl Newsroom {
         let _ = self.sender.send(news);
     }
 
-    pub fn follow(&self) -> broadcast::Receiver<News> {
+    pub fn follow(&self) -> broadcast::Receiver<NewsItem> {
         self.sender.subscribe()
     }
 }
@@ -143,8 +143,10 @@ mod tests {
     async fn who_saw_a_product_hears_that_it_is_gone() {
         let newsroom = Newsroom::new();
         let mut told = newsroom.follow();
-        let news =
-            |is_public| News { is_public, ..News::about(NewsKind::Products, Some("a".into()), "p".into()) };
+        let news = |is_public| NewsItem {
+            is_public,
+            ..NewsItem::about(NewsKind::Products, Some("a".into()), "p".into())
+        };
         let table = [
             (news(false), false),
             (news(true), true),

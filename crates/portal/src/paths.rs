@@ -8,12 +8,12 @@ const GROUP_PATH: &str = "/apis/devportal.kuadrant.io/v1alpha1";
 
 /// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ObjectName {
     pub namespace: String,
     pub name: String,
 }
 
-impl Place {
+impl ObjectName {
     /// A namespace and a name that Kubernetes could have.
     pub fn new(namespace: &str, name: &str) -> Result<Self, Problem> {
         if is_dns_label(namespace) && is_dns_subdomain(name) {
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn nothing_leaves_its_segment() {
-        let place = Place::new("a", "k.b").unwrap();
+        let place = ObjectName::new("a", "k.b").unwrap();
         assert_eq!(place.status(), "/apis/devportal.kuadrant.io/v1alpha1/namespaces/a/apikeys/k.b/status");
         assert_eq!(place.secret("s").unwrap(), "/api/v1/namespaces/a/secrets/s");
         for (namespace, name) in [
@@ -77,7 +77,7 @@ mod tests {
             ("A", "b"),
             ("a", "b#"),
         ] {
-            assert!(Place::new(namespace, name).is_err(), "{namespace} {name}");
+            assert!(ObjectName::new(namespace, name).is_err(), "{namespace} {name}");
         }
         assert!(place.secret("../configmaps/x").is_err());
     }

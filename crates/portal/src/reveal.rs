@@ -10,7 +10,7 @@ use portolan_core::api::devportal::APIKey;
 use portolan_runtime::limits::RateSubject;
 use secrecy::SecretString;
 
-use crate::{app::App, caller::Caller, paths::Place, problem::Problem, sight::Asked};
+use crate::{app::App, caller::Caller, paths::ObjectName, problem::Problem, sight::CallerContext};
 
 /// The refusal to those who ask for somebody else's key.
 const REFUSED: &str = "you can only read your own api key secrets";
@@ -23,7 +23,7 @@ const MAX_NOTE: usize = 1024;
 pub async fn reveal(
     app: &Arc<App>,
     caller: &Caller,
-    place: &Place,
+    place: &ObjectName,
     what_for: &'static str,
 ) -> Result<(SecretString, Arc<APIKey>), Problem> {
     if !app.rates.allows(RateSubject::Named(caller.user.name.clone())) {
@@ -36,8 +36,12 @@ pub async fn reveal(
     Ok((value, key))
 }
 
-async fn read(app: &App, caller: &Caller, place: &Place) -> Result<(SecretString, Arc<APIKey>), Problem> {
-    let (key, _) = Asked::new(app, caller).key_to(place, REFUSED).await?;
+async fn read(
+    app: &App,
+    caller: &Caller,
+    place: &ObjectName,
+) -> Result<(SecretString, Arc<APIKey>), Problem> {
+    let (key, _) = CallerContext::new(app, caller).key_to(place, REFUSED).await?;
     let missing = |what: &str| Problem::new(StatusCode::NOT_FOUND, what);
     let reference = key.status.as_ref().and_then(|status| status.secret_ref.as_ref());
     let reference = reference.ok_or_else(|| missing("secret reference not found in apikey status"))?;
@@ -54,7 +58,7 @@ async fn read(app: &App, caller: &Caller, place: &Place) -> Result<(SecretString
     Ok((SecretString::from(value), key))
 }
 
-fn note(app: &Arc<App>, caller: &Caller, place: &Place, key: &APIKey, what_for: &'static str) {
+fn note(app: &Arc<App>, caller: &Caller, place: &ObjectName, key: &APIKey, what_for: &'static str) {
     let on = ObjectReference {
         api_version: Some("devportal.kuadrant.io/v1alpha1".to_owned()),
         kind: Some("APIKey".to_owned()),

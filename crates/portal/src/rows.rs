@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use portolan_core::api::devportal::{APIKey, APIProduct, KeyPhase};
 use serde_json::Value;
 
-use crate::{list::Row, rules};
+use crate::{list::ListRow, rules};
 
 /// A product, and the PlanPolicy of its route.
 pub struct ProductRow {
@@ -16,7 +16,7 @@ pub struct ProductRow {
 /// A key.
 pub struct KeyRow(pub Arc<APIKey>);
 
-impl Row for ProductRow {
+impl ListRow for ProductRow {
     const FILTERS: &'static [&'static str] =
         &["publishStatus", "lifecycle", "namespace", "tag", "authentication", "policy", "route"];
     const SORTS: &'static [&'static str] =
@@ -64,7 +64,7 @@ impl Row for ProductRow {
     }
 }
 
-impl Row for KeyRow {
+impl ListRow for KeyRow {
     const FILTERS: &'static [&'static str] = &["status", "namespace", "apiProductName", "tier"];
     const SORTS: &'static [&'static str] =
         &["created", "name", "status", "product", "user", "tier", "expires"];

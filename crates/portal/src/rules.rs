@@ -3,7 +3,7 @@
 use kube::ResourceExt as _;
 use portolan_core::api::devportal::{ANNOTATION_OWNER, APIKey, APIProduct, KeyPhase, PublishStatus};
 
-use crate::access::Places;
+use crate::access::AllowedNamespaces;
 
 /// Label of a product: how far it has come.
 pub const LABEL_LIFECYCLE: &str = "lifecycle";
@@ -12,13 +12,13 @@ pub const LIFECYCLES: [&str; 4] = ["production", "experimental", "deprecated", "
 
 /// The view of a caller, and its rights on its own objects.
 #[derive(Clone, Debug)]
-pub struct Sight {
+pub struct CallerView {
     pub user: String,
     /// Where it may list products.
-    pub lists: Places,
+    pub lists: AllowedNamespaces,
     /// Where it may do everything with products, and with keys.
-    pub manages_products: Places,
-    pub manages_keys: Places,
+    pub manages_products: AllowedNamespaces,
+    pub manages_keys: AllowedNamespaces,
 }
 
 /// The owner of a product.
@@ -46,7 +46,7 @@ pub fn decider(key: &APIKey) -> Option<&str> {
     noted.filter(|owner| !owner.is_empty())
 }
 
-impl Sight {
+impl CallerView {
     pub fn owns(&self, product: &APIProduct) -> bool {
         owner(product) == Some(&self.user)
     }
@@ -105,10 +105,10 @@ impl Sight {
 /// Where a caller has rights on keys.
 #[derive(Clone, Debug)]
 pub struct KeyRights {
-    pub patch: Places,
-    pub delete: Places,
+    pub patch: AllowedNamespaces,
+    pub delete: AllowedNamespaces,
     /// To patch the status.
-    pub decide: Places,
+    pub decide: AllowedNamespaces,
 }
 
 #[cfg(test)]
@@ -136,10 +136,11 @@ mod tests {
         .unwrap()
     }
 
-    fn sight(user: &str, manages: bool) -> Sight {
-        let places = || if manages { Places::Everywhere } else { Places::Some(Vec::new()) };
-        let lists = Places::Some(vec!["a".to_owned()]);
-        Sight { user: user.to_owned(), lists, manages_products: places(), manages_keys: places() }
+    fn sight(user: &str, manages: bool) -> CallerView {
+        let places =
+            || if manages { AllowedNamespaces::Everywhere } else { AllowedNamespaces::Some(Vec::new()) };
+        let lists = AllowedNamespaces::Some(vec!["a".to_owned()]);
+        CallerView { user: user.to_owned(), lists, manages_products: places(), manages_keys: places() }
     }
 
     #[test]
@@ -157,15 +158,18 @@ mod tests {
                 "{user} {publish}"
             );
         }
-        let nobody = Sight { lists: Places::Some(Vec::new()), ..sight("bob", false) };
+        let nobody = CallerView { lists: AllowedNamespaces::Some(Vec::new()), ..sight("bob", false) };
         assert!(!nobody.sees_product(&product("oli", "Published")));
         assert!(!sight("", false).owns(&product("", "Draft")), "no owner is not everybody");
     }
 
     #[test]
     fn a_key_is_for_its_requester_and_who_decides() {
-        let everywhere =
-            KeyRights { patch: Places::Everywhere, delete: Places::Everywhere, decide: Places::Everywhere };
+        let everywhere = KeyRights {
+            patch: AllowedNamespaces::Everywhere,
+            delete: AllowedNamespaces::Everywhere,
+            decide: AllowedNamespaces::Everywhere,
+        };
         let table: [(&str, bool, &str, &[&str]); 9] = [
             ("ann", false, "Pending", &["update", "delete"]),
             ("ann", false, "Approved", &["delete", "reveal"]),
@@ -180,7 +184,7 @@ mod tests {
         for (user, manages, phase, expected) in table {
             assert_eq!(sight(user, manages).can(&key(phase, "oli"), &everywhere), expected, "{user} {phase}");
         }
-        let nowhere = || Places::Some(Vec::new());
+        let nowhere = || AllowedNamespaces::Some(Vec::new());
         let none = KeyRights { patch: nowhere(), delete: nowhere(), decide: nowhere() };
         assert_eq!(sight("oli", false).can(&key("Pending", "oli"), &none), Vec::<&str>::new());
         assert!(!sight("bob", false).sees_key(&key("Approved", "oli")));

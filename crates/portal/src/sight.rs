@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use portolan_core::api::devportal::{APIKey, APIProduct};
 
 use crate::{
-    access::{Places, Right},
+    access::{AccessRight, AllowedNamespaces},
     app::App,
     caller::Caller,
-    paths::Place,
+    paths::ObjectName,
     problem::Problem,
-    rules::{KeyRights, Sight},
+    rules::{CallerView, KeyRights},
 };
 
 /// The refusal to those who may list products nowhere.
@@ -19,45 +19,49 @@ const NOT_TO_LIST: &str = "you don't have permission to view API products. Requi
 
 /// A caller with everything that its requests need.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct CallerContext<'a> {
     pub app: &'a App,
     pub caller: &'a Caller,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> CallerContext<'a> {
     pub const fn new(app: &'a App, caller: &'a Caller) -> Self {
         Self { app, caller }
     }
 
-    pub async fn places(self, right: Right, namespaces: &[String]) -> Result<Places, Problem> {
+    pub async fn places(
+        self,
+        right: AccessRight,
+        namespaces: &[String],
+    ) -> Result<AllowedNamespaces, Problem> {
         self.app.access.places(&self.app.upstream, self.caller, &right, namespaces.to_vec()).await
     }
 
-    pub async fn may(self, right: Right) -> Result<bool, Problem> {
+    pub async fn may(self, right: AccessRight) -> Result<bool, Problem> {
         self.app.access.may(&self.app.upstream, self.caller, right).await
     }
 
     /// The view of the caller in all namespaces.
-    pub async fn sight(self) -> Result<Sight, Problem> {
+    pub async fn sight(self) -> Result<CallerView, Problem> {
         self.sight_of(&self.app.stores.namespaces()).await
     }
 
     /// The same, in one namespace.
-    pub async fn sight_in(self, namespace: &str) -> Result<Sight, Problem> {
+    pub async fn sight_in(self, namespace: &str) -> Result<CallerView, Problem> {
         self.sight_of(&[namespace.to_owned()]).await
     }
 
-    async fn sight_of(self, namespaces: &[String]) -> Result<Sight, Problem> {
+    async fn sight_of(self, namespaces: &[String]) -> Result<CallerView, Problem> {
         let (lists, manages_products, manages_keys) = tokio::try_join!(
-            self.places(Right::of("list", "apiproducts"), namespaces),
-            self.places(Right::of("manage", "apiproducts"), namespaces),
-            self.places(Right::of("manage", "apikeys"), namespaces),
+            self.places(AccessRight::of("list", "apiproducts"), namespaces),
+            self.places(AccessRight::of("manage", "apiproducts"), namespaces),
+            self.places(AccessRight::of("manage", "apikeys"), namespaces),
         )?;
-        Ok(Sight { user: self.caller.user.name.clone(), lists, manages_products, manages_keys })
+        Ok(CallerView { user: self.caller.user.name.clone(), lists, manages_products, manages_keys })
     }
 
     /// The same, for lists of products: who may list none is told so, as kubectl does.
-    pub async fn lister(self) -> Result<Sight, Problem> {
+    pub async fn lister(self) -> Result<CallerView, Problem> {
         let namespaces = self.app.stores.namespaces();
         let sight = self.sight_of(&namespaces).await?;
         // Where there is nothing yet, a role in one namespace could not show.
@@ -68,7 +72,7 @@ impl<'a> Asked<'a> {
     }
 
     /// A product that the caller may know of.
-    pub async fn product(self, place: &Place) -> Result<(Arc<APIProduct>, Sight), Problem> {
+    pub async fn product(self, place: &ObjectName) -> Result<(Arc<APIProduct>, CallerView), Problem> {
         let sight = self.sight_in(&place.namespace).await?;
         let found = self.app.stores.products.get(&place.namespace, &place.name);
         let found = found.filter(|product| sight.sees_product(product));
@@ -77,14 +81,18 @@ impl<'a> Asked<'a> {
     }
 
     /// A key that the caller may know of.
-    pub async fn key(self, place: &Place) -> Result<(Arc<APIKey>, Sight), Problem> {
+    pub async fn key(self, place: &ObjectName) -> Result<(Arc<APIKey>, CallerView), Problem> {
         let sight = self.sight_in(&place.namespace).await?;
         let found = self.seen_key(&sight, place).ok_or_else(|| missing_key(place))?;
         Ok((found, sight))
     }
 
     /// A key that the caller wants to act on. Who could not act on any is told so, whether there is one or not.
-    pub async fn key_to(self, place: &Place, refusal: &str) -> Result<(Arc<APIKey>, Sight), Problem> {
+    pub async fn key_to(
+        self,
+        place: &ObjectName,
+        refusal: &str,
+    ) -> Result<(Arc<APIKey>, CallerView), Problem> {
         let sight = self.sight_in(&place.namespace).await?;
         match self.seen_key(&sight, place) {
             Some(found) => Ok((found, sight)),
@@ -93,16 +101,16 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn seen_key(self, sight: &Sight, place: &Place) -> Option<Arc<APIKey>> {
+    fn seen_key(self, sight: &CallerView, place: &ObjectName) -> Option<Arc<APIKey>> {
         let found = self.app.stores.keys.get(&place.namespace, &place.name);
         found.filter(|key| sight.sees_key(key))
     }
 
     pub async fn key_rights(self, namespaces: &[String]) -> Result<KeyRights, Problem> {
         let (patch, delete, decide) = tokio::try_join!(
-            self.places(Right::of("patch", "apikeys"), namespaces),
-            self.places(Right::of("delete", "apikeys"), namespaces),
-            self.places(Right::of("patch", "apikeys/status"), namespaces),
+            self.places(AccessRight::of("patch", "apikeys"), namespaces),
+            self.places(AccessRight::of("delete", "apikeys"), namespaces),
+            self.places(AccessRight::of("patch", "apikeys/status"), namespaces),
         )?;
         Ok(KeyRights { patch, delete, decide })
     }
@@ -110,7 +118,7 @@ impl<'a> Asked<'a> {
     /// The actions that the caller may take on each of these products.
     pub async fn can_products<'p>(
         self,
-        sight: &Sight,
+        sight: &CallerView,
         products: impl Iterator<Item = &'p APIProduct>,
     ) -> Result<BTreeMap<String, Vec<&'static str>>, Problem> {
         let own: Vec<_> = products.filter(|product| sight.changes(product)).collect();
@@ -120,8 +128,8 @@ impl<'a> Asked<'a> {
             return Ok(BTreeMap::new());
         }
         let (patch, delete) = tokio::try_join!(
-            self.places(Right::of("patch", "apiproducts"), &namespaces),
-            self.places(Right::of("delete", "apiproducts"), &namespaces),
+            self.places(AccessRight::of("patch", "apiproducts"), &namespaces),
+            self.places(AccessRight::of("delete", "apiproducts"), &namespaces),
         )?;
         let entry = |product: &APIProduct| {
             let namespace = product.metadata.namespace.as_deref().unwrap_or_default();
@@ -134,6 +142,6 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn missing_key(place: &Place) -> Problem {
+fn missing_key(place: &ObjectName) -> Problem {
     Problem::not_found("APIKey", &place.namespace, &place.name)
 }

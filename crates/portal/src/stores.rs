@@ -23,11 +23,11 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-pub use self::overlay::Overlay;
-use self::{reach::Reach, renewal::Renewal};
+pub use self::overlay::WriteOverlay;
+use self::{reach::WatchProgress, renewal::SharedRead};
 use crate::{
-    foreign::{AuthPolicy, PlanPolicy, Route},
-    news::{News, Newsroom},
+    foreign::{AuthPolicy, HttpRoute, PlanPolicy},
+    news::{NewsItem, Newsroom},
     problem::Problem,
 };
 
@@ -35,21 +35,21 @@ use crate::{
 const ATTEMPT: Duration = Duration::from_secs(4);
 
 /// One kind: the objects that a watch has shown, under those that writes have returned.
-pub struct Store<K: Resource<DynamicType = ()> + 'static> {
+pub struct KindStore<K: Resource<DynamicType = ()> + 'static> {
     cache: Cache<K>,
-    overlay: Arc<Overlay<K>>,
-    reach: Arc<Reach>,
+    overlay: Arc<WriteOverlay<K>>,
+    reach: Arc<WatchProgress>,
     api: Api<K>,
-    renewal: Renewal,
+    renewal: SharedRead,
 }
 
 /// All kinds.
 pub struct Stores {
-    pub products: Store<APIProduct>,
-    pub keys: Store<APIKey>,
-    pub routes: Store<Route>,
-    pub plans: Store<PlanPolicy>,
-    pub auths: Store<AuthPolicy>,
+    pub products: KindStore<APIProduct>,
+    pub keys: KindStore<APIKey>,
+    pub routes: KindStore<HttpRoute>,
+    pub plans: KindStore<PlanPolicy>,
+    pub auths: KindStore<AuthPolicy>,
     pub newsroom: Newsroom,
 }
 
@@ -58,11 +58,11 @@ impl Stores {
     pub fn start(client: &Client, tasks: &Tasks) -> Self {
         let newsroom = Newsroom::new();
         Self {
-            products: Store::follow(client, tasks, &newsroom, News::product),
-            keys: Store::follow(client, tasks, &newsroom, News::key),
-            routes: Store::follow(client, tasks, &newsroom, News::route),
-            plans: Store::follow(client, tasks, &newsroom, News::plan),
-            auths: Store::follow(client, tasks, &newsroom, News::auth),
+            products: KindStore::follow(client, tasks, &newsroom, NewsItem::product),
+            keys: KindStore::follow(client, tasks, &newsroom, NewsItem::key),
+            routes: KindStore::follow(client, tasks, &newsroom, NewsItem::route),
+            plans: KindStore::follow(client, tasks, &newsroom, NewsItem::plan),
+            auths: KindStore::follow(client, tasks, &newsroom, NewsItem::auth),
             newsroom,
         }
     }
@@ -90,7 +90,7 @@ impl Stores {
     }
 }
 
-impl<K> Store<K>
+impl<K> KindStore<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -104,9 +104,9 @@ where
         client: &Client,
         tasks: &Tasks,
         newsroom: &Newsroom,
-        news: impl Fn(&K) -> News + Send + 'static,
+        news: impl Fn(&K) -> NewsItem + Send + 'static,
     ) -> Self {
-        let (overlay, reach) = (Arc::new(Overlay::<K>::default()), Arc::new(Reach::default()));
+        let (overlay, reach) = (Arc::new(WriteOverlay::<K>::default()), Arc::new(WatchProgress::default()));
         let (seen, reached, newsroom) = (Arc::clone(&overlay), Arc::clone(&reach), newsroom.clone());
         let listed = Arc::new(OnceLock::<Cache<K>>::new());
         let list = Arc::clone(&listed);
@@ -129,7 +129,7 @@ where
                 for object in all {
                     reached.shown(version(object.meta()));
                 }
-                newsroom.tell(News::anything());
+                newsroom.tell(NewsItem::anything());
             }
             WatchChange::Failed(error) => {
                 let is_missing = is_missing(error);
@@ -143,7 +143,7 @@ where
         let (cache, task) = Cache::follow_lean(api.clone(), watcher::Config::default(), on);
         listed.get_or_init(|| cache.clone());
         tasks.spawn_critical("watch", task);
-        Self { cache, overlay, reach, api, renewal: Renewal::default() }
+        Self { cache, overlay, reach, api, renewal: SharedRead::default() }
     }
 
     /// Waits until lists have what somebody has seen elsewhere. If the watch does not show it soon, the kind is read.
@@ -247,7 +247,8 @@ mod tests {
     async fn a_late_answer_brings_nothing_back() {
         // Nobody is there to be watched.
         let nobody = client::of(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
-        let store = Store::<APIProduct>::follow(&nobody, &Tasks::default(), &Newsroom::new(), News::product);
+        let store =
+            KindStore::<APIProduct>::follow(&nobody, &Tasks::default(), &Newsroom::new(), NewsItem::product);
         let answer = |uid: &str| {
             json!({
                 "apiVersion": "devportal.kuadrant.io/v1alpha1", "kind": "APIProduct",

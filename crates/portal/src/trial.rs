@@ -35,7 +35,7 @@ const SHORTEST: usize = 8;
 
 /// What a page sends.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Trial {
+pub struct TrialRequest {
     pub namespace: String,
     /// The product.
     pub name: String,
@@ -60,7 +60,7 @@ pub struct Named {
 
 /// A request that is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Untried {
+pub enum TrialError {
     #[error("method is to be one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]
     Method,
     #[error("path is to begin with one slash, without .., query or fragment")]
@@ -81,46 +81,50 @@ pub enum Untried {
 
 /// A request as it is sent.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedRequest {
     pub method: Method,
     pub url: Uri,
     pub headers: HeaderMap,
 }
 
 /// The host that a request is for, among those of a route.
-pub fn host(names: &[String], wanted: Option<&str>) -> Result<String, Untried> {
+pub fn host(names: &[String], wanted: Option<&str>) -> Result<String, TrialError> {
     let Some(wanted) = wanted else {
-        let untried = if names.is_empty() { Untried::NoHost } else { Untried::Wildcards };
+        let untried = if names.is_empty() { TrialError::NoHost } else { TrialError::Wildcards };
         return names.iter().find(|name| is_dns_subdomain(name)).cloned().ok_or(untried);
     };
     let has = |name: &String| match name.strip_prefix("*.") {
         Some(end) => wanted.strip_suffix(end).is_some_and(|start| start.len() > 1 && start.ends_with('.')),
         None => name == wanted,
     };
-    if is_dns_subdomain(wanted) && names.iter().any(has) { Ok(wanted.to_owned()) } else { Err(Untried::Host) }
+    if is_dns_subdomain(wanted) && names.iter().any(has) {
+        Ok(wanted.to_owned())
+    } else {
+        Err(TrialError::Host)
+    }
 }
 
 /// Puts a request together. `base` is where it goes, `host` what it is for.
 pub fn prepare(
-    trial: &Trial,
+    trial: &TrialRequest,
     (base, host): (&str, &str),
     key: Option<(&str, &Value)>,
-) -> Result<Prepared, Untried> {
-    let method = METHODS.into_iter().find(|known| *known == trial.method).ok_or(Untried::Method)?;
-    let method = method.parse().map_err(|_| Untried::Method)?;
+) -> Result<PreparedRequest, TrialError> {
+    let method = METHODS.into_iter().find(|known| *known == trial.method).ok_or(TrialError::Method)?;
+    let method = method.parse().map_err(|_| TrialError::Method)?;
     if !is_plain(&trial.path) {
-        return Err(Untried::Path);
+        return Err(TrialError::Path);
     }
     let mut headers = headers(&trial.headers)?;
     let mut query = query(&trial.query)?;
     if let Some((value, credentials)) = key {
         put(value, credentials, &mut headers, &mut query)?;
     }
-    let host = HeaderValue::from_str(host).map_err(|_| Untried::Path)?;
+    let host = HeaderValue::from_str(host).map_err(|_| TrialError::Path)?;
     headers.insert(header::HOST, host);
     let sign = if query.is_empty() { "" } else { "?" };
-    let url = format!("{base}{}{sign}{query}", trial.path).parse().map_err(|_| Untried::Path)?;
-    Ok(Prepared { method, url, headers })
+    let url = format!("{base}{}{sign}{query}", trial.path).parse().map_err(|_| TrialError::Path)?;
+    Ok(PreparedRequest { method, url, headers })
 }
 
 /// Returns `true` for a path that stays below the host: also after somebody has decoded it.
@@ -136,7 +140,7 @@ fn is_plain(path: &str) -> bool {
         && !decoded.split('/').any(|segment| segment == ".." || segment == ".")
 }
 
-fn query(given: &Value) -> Result<String, Untried> {
+fn query(given: &Value) -> Result<String, TrialError> {
     let mut out = form_urlencoded::Serializer::new(String::new());
     match given {
         Value::Null => {}
@@ -150,52 +154,57 @@ fn query(given: &Value) -> Result<String, Untried> {
                     Value::String(text) => out.append_pair(name, text),
                     Value::Number(number) => out.append_pair(name, &number.to_string()),
                     Value::Bool(is) => out.append_pair(name, &is.to_string()),
-                    _ => return Err(Untried::Query),
+                    _ => return Err(TrialError::Query),
                 };
             }
         }
-        _ => return Err(Untried::Query),
+        _ => return Err(TrialError::Query),
     }
     Ok(out.finish())
 }
 
-fn headers(given: &Value) -> Result<HeaderMap, Untried> {
+fn headers(given: &Value) -> Result<HeaderMap, TrialError> {
     let pairs: Vec<(&str, &str)> = match given {
         Value::Null => Vec::new(),
         Value::Object(pairs) => pairs
             .iter()
             .map(|(name, value)| value.as_str().map(|value| (name.as_str(), value)))
             .collect::<Option<_>>()
-            .ok_or(Untried::Header)?,
+            .ok_or(TrialError::Header)?,
         Value::Array(pairs) => pairs
             .iter()
             .map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?)))
             .collect::<Option<_>>()
-            .ok_or(Untried::Header)?,
-        _ => return Err(Untried::Header),
+            .ok_or(TrialError::Header)?,
+        _ => return Err(TrialError::Header),
     };
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
-        let name: HeaderName = name.trim().parse().map_err(|_| Untried::Header)?;
+        let name: HeaderName = name.trim().parse().map_err(|_| TrialError::Header)?;
         let text = name.as_str();
         if OURS.contains(&text) || text.starts_with("x-forwarded-") || text.starts_with("sec-") {
-            return Err(Untried::Header);
+            return Err(TrialError::Header);
         }
-        headers.append(name, HeaderValue::from_str(value).map_err(|_| Untried::Header)?);
+        headers.append(name, HeaderValue::from_str(value).map_err(|_| TrialError::Header)?);
     }
     Ok(headers)
 }
 
 /// Puts the key where the policy wants it.
-fn put(value: &str, credentials: &Value, headers: &mut HeaderMap, query: &mut String) -> Result<(), Untried> {
+fn put(
+    value: &str,
+    credentials: &Value,
+    headers: &mut HeaderMap,
+    query: &mut String,
+) -> Result<(), TrialError> {
     let secret = |text: String| {
-        let mut value = HeaderValue::try_from(text).map_err(|_| Untried::Credential)?;
+        let mut value = HeaderValue::try_from(text).map_err(|_| TrialError::Credential)?;
         value.set_sensitive(true);
         Ok(value)
     };
     let named = |member: &str| credentials[member]["name"].as_str().filter(|name| !name.is_empty());
     if let Some(name) = named("customHeader") {
-        let name: HeaderName = name.parse().map_err(|_| Untried::Credential)?;
+        let name: HeaderName = name.parse().map_err(|_| TrialError::Credential)?;
         headers.insert(name, secret(value.to_owned())?);
     } else if let Some(name) = named("queryString") {
         let pair = form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
@@ -205,7 +214,7 @@ fn put(value: &str, credentials: &Value, headers: &mut HeaderMap, query: &mut St
     } else if let Some(name) = named("cookie") {
         let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if !name.chars().all(is_token) {
-            return Err(Untried::Credential);
+            return Err(TrialError::Credential);
         }
         headers.insert(header::COOKIE, secret(format!("{name}={value}"))?);
     } else {
@@ -274,7 +283,7 @@ mod tests {
 
     use super::*;
 
-    fn trial(path: &str, rest: Value) -> Trial {
+    fn trial(path: &str, rest: Value) -> TrialRequest {
         let mut body = json!({"namespace": "a", "name": "p", "method": "GET", "path": path});
         if let Value::Object(rest) = rest {
             body.as_object_mut().unwrap().extend(rest);
@@ -282,7 +291,7 @@ mod tests {
         serde_json::from_value(body).unwrap()
     }
 
-    fn prepared(path: &str, rest: Value, key: Option<(&str, &Value)>) -> Result<Prepared, Untried> {
+    fn prepared(path: &str, rest: Value, key: Option<(&str, &Value)>) -> Result<PreparedRequest, TrialError> {
         prepare(&trial(path, rest), ("https://api.example", "api.example"), key)
     }
 
@@ -304,7 +313,7 @@ mod tests {
             "/ä",
             "@evil",
         ] {
-            assert_eq!(prepared(path, json!({}), None).unwrap_err(), Untried::Path, "{path}");
+            assert_eq!(prepared(path, json!({}), None).unwrap_err(), TrialError::Path, "{path}");
         }
         let sent = prepared("/pets/7", json!({"query": {"a b": "c&d", "n": 1}}), None).unwrap();
         assert_eq!(sent.url, "https://api.example/pets/7?a+b=c%26d&n=1");
@@ -332,10 +341,10 @@ mod tests {
             "*.toys.example",
             "b.example:1",
         ] {
-            assert_eq!(of(Some(foreign)), Err(Untried::Host), "{foreign}");
+            assert_eq!(of(Some(foreign)), Err(TrialError::Host), "{foreign}");
         }
-        assert_eq!(host(&names[..1], None), Err(Untried::Wildcards));
-        assert_eq!(host(&[], None), Err(Untried::NoHost));
+        assert_eq!(host(&names[..1], None), Err(TrialError::Wildcards));
+        assert_eq!(host(&[], None), Err(TrialError::NoHost));
     }
 
     #[test]
@@ -352,13 +361,13 @@ mod tests {
         ] {
             assert_eq!(
                 prepared("/", json!({"headers": headers}), None).unwrap_err(),
-                Untried::Header,
+                TrialError::Header,
                 "{headers}"
             );
         }
         let sent = prepared("/", json!({"headers": [["x-a", "1"], ["x-a", "2"]]}), None).unwrap();
         assert_eq!(sent.headers.get_all("x-a").iter().count(), 2);
-        assert_eq!(prepared("/", json!({"method": "TRACE"}), None).unwrap_err(), Untried::Method);
+        assert_eq!(prepared("/", json!({"method": "TRACE"}), None).unwrap_err(), TrialError::Method);
     }
 
     #[test]
@@ -377,7 +386,7 @@ mod tests {
         let url = of(json!({"queryString": {"name": "api key"}})).unwrap().url;
         assert_eq!(url, "https://api.example/?a=1&api+key=k%2B1");
         for bad in [json!({"customHeader": {"name": "a b"}}), json!({"cookie": {"name": "a;b"}})] {
-            assert_eq!(of(bad).unwrap_err(), Untried::Credential);
+            assert_eq!(of(bad).unwrap_err(), TrialError::Credential);
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::{
-    credential::{Credential, Unnameable},
+    credential::{Credential, UnusableName},
     problem::Problem,
 };
 
@@ -30,12 +30,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a body changes an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Media {
+pub enum MediaType {
     Json,
     MergePatch,
 }
 
-impl Media {
+impl MediaType {
     const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -45,13 +45,13 @@ impl Media {
 }
 
 /// The API server.
-pub struct Upstream {
+pub struct ApiServer {
     carrier: Carrier,
     /// The portal's account, for impersonation.
     own: Client,
 }
 
-impl Upstream {
+impl ApiServer {
     /// The API server of a configuration, over connections without a credential; `own` is used to impersonate.
     pub async fn new(config: &Config, own: Client) -> Result<Self, ClientError> {
         let authorities = config.root_cert.as_ref().map(|certificates| {
@@ -73,7 +73,7 @@ impl Upstream {
 
     /// Asks a question, which creates nothing. It is asked again if no answer comes.
     pub async fn ask(&self, path: &str, body: &Value, caller: &Credential) -> Result<Value, Problem> {
-        let asked = Some((Media::Json, body));
+        let asked = Some((MediaType::Json, body));
         match self.send(Method::POST, path, asked, caller).await {
             Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => {
                 self.send(Method::POST, path, asked, caller).await
@@ -84,12 +84,12 @@ impl Upstream {
 
     /// Creates an object.
     pub async fn post(&self, path: &str, body: &Value, caller: &Credential) -> Result<Value, Problem> {
-        self.send(Method::POST, path, Some((Media::Json, body)), caller).await
+        self.send(Method::POST, path, Some((MediaType::Json, body)), caller).await
     }
 
     /// Changes an object by a merge patch.
     pub async fn patch(&self, path: &str, body: &Value, caller: &Credential) -> Result<Value, Problem> {
-        self.send(Method::PATCH, path, Some((Media::MergePatch, body)), caller).await
+        self.send(Method::PATCH, path, Some((MediaType::MergePatch, body)), caller).await
     }
 
     /// Deletes the object that was seen, and no other one of its name.
@@ -97,14 +97,14 @@ impl Upstream {
         let options = json!({
             "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": {"uid": uid},
         });
-        self.send(Method::DELETE, path, Some((Media::Json, &options)), caller).await
+        self.send(Method::DELETE, path, Some((MediaType::Json, &options)), caller).await
     }
 
     async fn send(
         &self,
         method: Method,
         path: &str,
-        body: Option<(Media, &Value)>,
+        body: Option<(MediaType, &Value)>,
         caller: &Credential,
     ) -> Result<Value, Problem> {
         let answer = timeout(PATIENCE, self.exchange(method, path, body, caller)).await;
@@ -115,7 +115,7 @@ impl Upstream {
         &self,
         method: Method,
         path: &str,
-        body: Option<(Media, &Value)>,
+        body: Option<(MediaType, &Value)>,
         caller: &Credential,
     ) -> Result<Value, Problem> {
         let bytes = body.map(|(_, body)| Bytes::from(body.to_string())).unwrap_or_default();
@@ -172,6 +172,6 @@ fn no_path() -> Problem {
     Problem::bad_request("the name does not make a path")
 }
 
-fn refused_user(why: Unnameable) -> Problem {
+fn refused_user(why: UnusableName) -> Problem {
     Problem::unprocessable(format!("this user name cannot be impersonated: {why}"))
 }

@@ -15,26 +15,26 @@ const CURE: &str = "no calls with the labels user and plan were counted within a
 const MAX_USERS: usize = 1_000;
 
 /// A Prometheus.
-pub struct Usage {
+pub struct PrometheusClient {
     url: String,
     fetcher: Fetcher,
 }
 
 /// Calls and limited calls by plan and user.
-pub type Counted = BTreeMap<(String, String), (f64, f64)>;
+pub type CallCounts = BTreeMap<(String, String), (f64, f64)>;
 
-impl Usage {
+impl PrometheusClient {
     pub const fn new(url: String, fetcher: Fetcher) -> Self {
         Self { url, fetcher }
     }
 
     /// The calls of a route within the last day.
-    pub async fn of(&self, namespace: &str, route: &str) -> Result<Counted, String> {
+    pub async fn of(&self, namespace: &str, route: &str) -> Result<CallCounts, String> {
         let (calls, limited) = tokio::try_join!(
             self.asked("authorized_calls", namespace, route),
             self.asked("limited_calls", namespace, route)
         )?;
-        let mut counted = Counted::new();
+        let mut counted = CallCounts::new();
         for (place, number) in calls {
             counted.entry(place).or_default().0 += number;
         }
@@ -83,7 +83,7 @@ fn series(body: &Value) -> Vec<((String, String), f64)> {
 }
 
 /// Numbers per plan, in the order of the plans, and per user: of one, or of all for who may know them.
-pub fn answer(counted: &Counted, plans: &[(String, Value)], only: Option<&str>) -> Value {
+pub fn answer(counted: &CallCounts, plans: &[(String, Value)], only: Option<&str>) -> Value {
     let plan = |(tier, limits): &(String, Value)| {
         let of_plan = counted.iter().filter(|((plan, _), _)| plan == tier);
         let (calls, limited) =
@@ -122,7 +122,7 @@ mod tests {
     fn numbers_are_added_up_per_plan() {
         let one = |plan: &str, user: &str, value: &str| json!({"metric": {"plan": plan, "user": user}, "value": [1, value]});
         let body = json!({"data": {"result": [one("gold", "ann", "2.4"), one("gold", "bob", "3"), one("", "x", "9"), one("tin", "y", "NaN")]}});
-        let counted: Counted =
+        let counted: CallCounts =
             series(&body).into_iter().map(|(place, number)| (place, (number, 1.0))).collect();
         let plans = [("gold".to_owned(), json!({"daily": 5})), ("tin".to_owned(), Value::Null)];
         let told = answer(&counted, &plans, Some("bob"));

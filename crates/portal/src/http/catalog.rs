@@ -11,18 +11,18 @@ use portolan_runtime::server::answer::json_response;
 use serde_json::Value;
 use tracing::warn;
 
-use super::{input::Who, products::visible};
-use crate::{app::App, attach::Attached, entity, problem::Problem, sight::Asked};
+use super::{input::AppAndCaller, products::visible};
+use crate::{app::App, attach::AttachedPolicies, entity, problem::Problem, sight::CallerContext};
 
 /// Texts of documents that are read at once.
 const AT_ONCE: usize = 4;
 
 pub(super) async fn entities(
-    (State(app), Extension(caller)): Who,
+    (State(app), Extension(caller)): AppAndCaller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let sight = Asked::new(&app, &caller).lister().await?;
-    let mut rows = visible(&app, &sight, &Attached::default(), true);
+    let sight = CallerContext::new(&app, &caller).lister().await?;
+    let mut rows = visible(&app, &sight, &AttachedPolicies::default(), true);
     rows.sort_by(|one, other| {
         let place = |row: &crate::rows::ProductRow| {
             (row.product.metadata.namespace.clone(), row.product.metadata.name.clone())

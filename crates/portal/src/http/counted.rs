@@ -5,17 +5,17 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::{
-    input::{Path, Who},
+    input::{AppAndCaller, PathParams},
     reply::answer,
 };
-use crate::{paths::Place, problem::Problem, sight::Asked, usage};
+use crate::{paths::ObjectName, problem::Problem, sight::CallerContext, usage};
 
 pub(super) async fn read(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
-    let (product, sight) = Asked::new(&app, &caller).product(&place).await?;
+    let place = ObjectName::new(&namespace, &name)?;
+    let (product, sight) = CallerContext::new(&app, &caller).product(&place).await?;
     let Some(prometheus) = &app.usage else {
         let why = "this portal knows no Prometheus: start it with --usage-prometheus-url";
         return Ok(answer(StatusCode::OK, &json!({"available": false, "why": why})));

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::{
     fresh::since,
-    input::{self, Path, Who},
+    input::{self, AppAndCaller, PathParams},
     looked::{self, looked_at},
     reply::answer,
     requests::NOT_TO_UPDATE,
@@ -26,10 +26,10 @@ use super::{
 use crate::{
     app::App,
     caller::Caller,
-    key_change::{Verdict, asks_the_same, decide, is_span},
-    paths::Place,
+    key_change::{KeyDecision, asks_the_same, decide, is_span},
+    paths::ObjectName,
     problem::Problem,
-    sight::Asked,
+    sight::CallerContext,
 };
 
 /// Decisions in one request.
@@ -42,7 +42,7 @@ const NOT_TO_DECIDE: &str = "you can only update requests for your own api produ
 const TRIES: usize = 4;
 
 #[derive(Deserialize)]
-struct Bulk {
+struct BulkDecision {
     requests: Vec<Named>,
 }
 
@@ -54,24 +54,24 @@ struct Named {
 
 /// `POST /requests/{ns}/{name}/approve`.
 pub(super) async fn approve(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
-    let verdict = Verdict::Approved(input::text(&sent, "comment")?.map(str::to_owned));
+    let verdict = KeyDecision::Approved(input::text(&sent, "comment")?.map(str::to_owned));
     let version = decided(&app, &caller, (&namespace, &name), &verdict, looked::end()).await?;
     Ok(success(version))
 }
 
 /// `POST /requests/{ns}/{name}/reject`.
 pub(super) async fn reject(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
-    let verdict = Verdict::Rejected(reason(&sent)?.map(str::to_owned));
+    let verdict = KeyDecision::Rejected(reason(&sent)?.map(str::to_owned));
     let version = decided(&app, &caller, (&namespace, &name), &verdict, looked::end()).await?;
     Ok(success(version))
 }
@@ -84,23 +84,23 @@ fn reason(sent: &Value) -> Result<Option<&str>, Problem> {
 
 /// `POST /requests/bulk-approve`.
 pub(super) async fn bulk_approve(
-    (State(app), Extension(caller)): Who,
+    (State(app), Extension(caller)): AppAndCaller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
-    let verdict = Verdict::Approved(input::text(&sent, "comment")?.map(str::to_owned));
-    let bulk: Bulk = input::typed(sent)?;
+    let verdict = KeyDecision::Approved(input::text(&sent, "comment")?.map(str::to_owned));
+    let bulk: BulkDecision = input::typed(sent)?;
     each(&app, &caller, bulk.requests, &verdict).await
 }
 
 /// `POST /requests/bulk-reject`.
 pub(super) async fn bulk_reject(
-    (State(app), Extension(caller)): Who,
+    (State(app), Extension(caller)): AppAndCaller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, sent) = input::read(request).await?;
-    let verdict = Verdict::Rejected(reason(&sent)?.map(str::to_owned));
-    let bulk: Bulk = input::typed(sent)?;
+    let verdict = KeyDecision::Rejected(reason(&sent)?.map(str::to_owned));
+    let bulk: BulkDecision = input::typed(sent)?;
     each(&app, &caller, bulk.requests, &verdict).await
 }
 
@@ -108,7 +108,7 @@ async fn each(
     app: &Arc<App>,
     caller: &Caller,
     requests: Vec<Named>,
-    verdict: &Verdict,
+    verdict: &KeyDecision,
 ) -> Result<Response, Problem> {
     if requests.len() > MAX_BULK {
         return Err(Problem::bad_request(format!("at most {MAX_BULK} requests at once")));
@@ -135,13 +135,13 @@ async fn decided(
     app: &Arc<App>,
     caller: &Caller,
     (namespace, name): (&str, &str),
-    verdict: &Verdict,
+    verdict: &KeyDecision,
     end: Instant,
 ) -> Result<u128, Problem> {
-    let place = Place::new(namespace, name)?;
+    let place = ObjectName::new(namespace, name)?;
     let news = app.stores.newsroom.follow();
     let look = || async {
-        let found = Asked::new(app, caller).key_to(&place, NOT_TO_DECIDE).await;
+        let found = CallerContext::new(app, caller).key_to(&place, NOT_TO_DECIDE).await;
         found.map(|(key, _)| key)
     };
     let seen = looked_at(look, news, end).await?;
@@ -163,8 +163,8 @@ async fn decided(
 async fn write(
     app: &Arc<App>,
     caller: &Caller,
-    place: &Place,
-    (verdict, seen): (&Verdict, Option<&str>),
+    place: &ObjectName,
+    (verdict, seen): (&KeyDecision, Option<&str>),
 ) -> Result<u128, Problem> {
     let patch = decide(verdict, &caller.user.name, seen, clock::now());
     let written = app.upstream.patch(&place.status(), &patch, &caller.credential).await?;
@@ -173,18 +173,18 @@ async fn write(
 
 /// `POST /requests/{ns}/{name}/rotate`: asks the controller for a new value.
 pub(super) async fn rotate(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
+    let place = ObjectName::new(&namespace, &name)?;
     let (_, sent) = input::read(request).await?;
     // The controller would take the usual time instead, in which a key that has leaked still works.
     let overlap = input::text(&sent, "overlap")?;
     if overlap.is_some_and(|overlap| !is_span(overlap)) {
         return Err(Problem::bad_request("overlap is to be a span of time, such as 12h, 30m or 0"));
     }
-    let (key, _) = Asked::new(&app, &caller).key_to(&place, NOT_TO_UPDATE).await?;
+    let (key, _) = CallerContext::new(&app, &caller).key_to(&place, NOT_TO_UPDATE).await?;
     if key.phase() != KeyPhase::Approved {
         return Err(Problem::unprocessable("only approved keys have a value that can be changed"));
     }

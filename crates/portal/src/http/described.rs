@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     reply::answer,
-    table::{ROUTES, Route},
+    table::{ApiRoute, ROUTES},
 };
 
 pub(super) async fn serve() -> Response {
@@ -40,7 +40,7 @@ fn document() -> Value {
     })
 }
 
-fn operation(route: &Route) -> Value {
+fn operation(route: &ApiRoute) -> Value {
     let segments = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     let in_path = segments
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
@@ -64,7 +64,7 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
-fn id(route: &Route) -> String {
+fn id(route: &ApiRoute) -> String {
     let path = route.path.replace(['{', '}'], "");
     let words = path.split('/').filter(|word| !word.is_empty()).map(|word| word.replace('.', "-"));
     format!("{}-{}", route.method.to_lowercase(), words.collect::<Vec<_>>().join("-"))
@@ -75,12 +75,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::openapi::document::Document;
+    use crate::openapi::document::OpenApiDocument;
 
     #[test]
     fn every_route_is_described_once() {
         let text = document().to_string();
-        let read = Document::parse(&text).unwrap();
+        let read = OpenApiDocument::parse(&text).unwrap();
         assert_eq!(read.order.len(), ROUTES.len());
         assert_eq!(read.problems, Vec::<String>::new());
         let ids: BTreeSet<_> = ROUTES.iter().map(id).collect();

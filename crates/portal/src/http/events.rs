@@ -18,14 +18,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::input::Who;
+use super::input::AppAndCaller;
 use crate::{
-    access::Right,
+    access::AccessRight,
     app::App,
     caller::Caller,
-    news::{News, NewsKind},
+    news::{NewsItem, NewsKind},
     problem::Problem,
-    sight::Asked,
+    sight::CallerContext,
 };
 
 /// Longest silence of a stream: proxies close idle ones.
@@ -38,10 +38,10 @@ const HELLO: &[u8] = b"event: hello\ndata: {}\n\n";
 const RESYNC: &[u8] = b"event: resync\ndata: {}\n\n";
 const ALIVE: &[u8] = b":\n\n";
 
-struct Source {
+struct EventStream {
     app: Arc<App>,
     caller: Arc<Caller>,
-    news: Receiver<News>,
+    news: Receiver<NewsItem>,
     begun: Option<Instant>,
     /// When the session is over, or what it shows the API server.
     ends: Option<Timestamp>,
@@ -50,13 +50,13 @@ struct Source {
     _place: OwnedSemaphorePermit,
 }
 
-impl Drop for Source {
+impl Drop for EventStream {
     fn drop(&mut self) {
         self.app.metrics.stream_closed();
     }
 }
 
-pub(super) async fn follow((State(app), Extension(caller)): Who) -> Result<Response, Problem> {
+pub(super) async fn follow((State(app), Extension(caller)): AppAndCaller) -> Result<Response, Problem> {
     let place = Arc::clone(&app.streams).try_acquire_owned();
     let place = place.map_err(|_| Problem::unavailable("too many event streams are open, try again"))?;
     app.metrics.stream_opened();
@@ -65,7 +65,7 @@ pub(super) async fn follow((State(app), Extension(caller)): Who) -> Result<Respo
         let shown = app.sessions.shown_until(&opened.session);
         shown.map_or(opened.ends, |shown| shown.min(opened.ends))
     });
-    let source = Source { app, caller, news, begun: None, ends, again: None, _place: place };
+    let source = EventStream { app, caller, news, begun: None, ends, again: None, _place: place };
     let mut response = Response::new(Body::from_stream(stream::unfold(source, next)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -74,7 +74,7 @@ pub(super) async fn follow((State(app), Extension(caller)): Who) -> Result<Respo
     Ok(response)
 }
 
-async fn next(mut source: Source) -> Option<(Result<Bytes, Infallible>, Source)> {
+async fn next(mut source: EventStream) -> Option<(Result<Bytes, Infallible>, EventStream)> {
     let Some(begun) = source.begun else {
         source.begun = Some(Instant::now());
         return Some((Ok(Bytes::from_static(HELLO)), source));
@@ -111,7 +111,7 @@ async fn next(mut source: Source) -> Option<(Result<Bytes, Infallible>, Source)>
     }
 }
 
-impl Source {
+impl EventStream {
     /// Time to wait for news before something else is to be done.
     fn patience(&self, end: Instant) -> Duration {
         let until = self.again.map_or(end, |again| again.min(end));
@@ -132,7 +132,7 @@ impl Source {
     async fn caught_up(&mut self, end: Instant) -> Result<Option<Bytes>, Problem> {
         let now = Instant::now();
         if self.again.is_some_and(|again| again <= now) {
-            Asked::new(&self.app, &self.caller).sight().await?;
+            CallerContext::new(&self.app, &self.caller).sight().await?;
             self.again = None;
             return Ok(Some(Bytes::from_static(RESYNC)));
         }
@@ -140,7 +140,7 @@ impl Source {
     }
 
     /// The event about some news, if the caller may hear of it.
-    async fn frame(&self, news: &News) -> Result<Option<Bytes>, Problem> {
+    async fn frame(&self, news: &NewsItem) -> Result<Option<Bytes>, Problem> {
         if !self.hears(news).await? {
             return Ok(None);
         }
@@ -158,13 +158,13 @@ impl Source {
         Ok(Some(Bytes::from(format!("event: changed\ndata: {data}\n\n"))))
     }
 
-    async fn hears(&self, news: &News) -> Result<bool, Problem> {
-        let asked = Asked::new(&self.app, &self.caller);
+    async fn hears(&self, news: &NewsItem) -> Result<bool, Problem> {
+        let asked = CallerContext::new(&self.app, &self.caller);
         let user = &self.caller.user.name;
         let list = |group, resource| {
             let namespaces = [news.namespace.clone()];
             async move {
-                let places = asked.places(Right::foreign("list", group, resource), &namespaces).await?;
+                let places = asked.places(AccessRight::foreign("list", group, resource), &namespaces).await?;
                 Ok(places.has(&namespaces[0]))
             }
         };

@@ -14,9 +14,9 @@ use serde_json::Value;
 use crate::{app::App, caller::Caller, problem::Problem};
 
 /// The variable segments of a path. Those that are no text make a problem, as everything does.
-pub(super) struct Path<T>(pub(super) T);
+pub(super) struct PathParams<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -28,7 +28,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 }
 
 /// The state and the caller of a request.
-pub(super) type Who = (State<Arc<App>>, Extension<Arc<Caller>>);
+pub(super) type AppAndCaller = (State<Arc<App>>, Extension<Arc<Caller>>);
 
 /// Longest body: a description of 64 KiB, and room for the rest.
 const MAX_BODY: usize = 256 * 1024;

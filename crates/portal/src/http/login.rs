@@ -21,14 +21,14 @@ use crate::{
     door,
     session::{
         cookies,
-        oidc::{OidcError, Proof},
-        open::{Who, word},
+        oidc::{LoginProof, OidcError},
+        open::{SessionOwner, word},
     },
 };
 
 /// What a browser keeps, sealed, while it is at the issuer.
 #[derive(Deserialize, Serialize)]
-struct Pending {
+struct PendingLogin {
     state: String,
     nonce: String,
     verifier: String,
@@ -79,12 +79,12 @@ pub(super) async fn begin(
     let Some(oidc) = &app.sessions.oidc else {
         return refused(StatusCode::NOT_FOUND, "this portal has no issuer to log in at: use a bearer token");
     };
-    let proof = Proof { state: word(), nonce: word(), verifier: format!("{}{}", word(), word()) };
+    let proof = LoginProof { state: word(), nonce: word(), verifier: format!("{}{}", word(), word()) };
     match oidc.login_url(&proof, is_silent).await {
         Ok(url) => {
             let ends = clock::now().as_second() + PATIENCE;
-            let Proof { state, nonce, verifier } = proof;
-            let pending = Pending { state, nonce, verifier, next, is_silent, ends };
+            let LoginProof { state, nonce, verifier } = proof;
+            let pending = PendingLogin { state, nonce, verifier, next, is_silent, ends };
             let sealed = serde_json::to_vec(&pending).unwrap_or_default();
             redirect(&url, app.sessions.login_begins(&sealed))
         }
@@ -108,15 +108,15 @@ pub(super) async fn finish(
     let given = pairs(query.as_deref());
     let (parts, _) = request.into_parts();
     let result = exchanged(&app, &given, &parts.headers).await;
-    if !matches!(result, Ok(Finished::ToBeAsked { .. })) {
+    if !matches!(result, Ok(LoginOutcome::ToBeAsked { .. })) {
         app.metrics.login(result.is_ok());
     }
     match result {
-        Ok(Finished::SignedIn { next, mut set }) => {
+        Ok(LoginOutcome::SignedIn { next, mut set }) => {
             set.extend(app.sessions.login_over());
             redirect(&next, set)
         }
-        Ok(Finished::ToBeAsked { next }) => {
+        Ok(LoginOutcome::ToBeAsked { next }) => {
             let next = form_urlencoded::byte_serialize(next.as_bytes()).collect::<String>();
             redirect(&format!("/login?next={next}"), app.sessions.login_over())
         }
@@ -132,10 +132,10 @@ pub(super) async fn finish(
     }
 }
 
-type Failed = (StatusCode, String);
+type LoginFailure = (StatusCode, String);
 
 /// What came of a visit to the issuer.
-enum Finished {
+enum LoginOutcome {
     SignedIn {
         next: String,
         set: Vec<HeaderValue>,
@@ -150,11 +150,11 @@ async fn exchanged(
     app: &App,
     given: &BTreeMap<String, String>,
     headers: &HeaderMap,
-) -> Result<Finished, Failed> {
+) -> Result<LoginOutcome, LoginFailure> {
     let bad = |why: &str| (StatusCode::BAD_REQUEST, why.to_owned());
     let oidc = app.sessions.oidc.as_ref().ok_or_else(|| bad("this portal has no issuer to log in at"))?;
     let pending =
-        app.sessions.login_of(headers).and_then(|plain| serde_json::from_slice::<Pending>(&plain).ok());
+        app.sessions.login_of(headers).and_then(|plain| serde_json::from_slice::<PendingLogin>(&plain).ok());
     let pending = pending.filter(|pending| clock::now().as_second() < pending.ends);
     let pending =
         pending.ok_or_else(|| bad("this login began in another browser or too long ago, begin anew"))?;
@@ -163,13 +163,13 @@ async fn exchanged(
     }
     if let Some(error) = given.get("error") {
         if pending.is_silent && TO_BE_ASKED.contains(&error.as_str()) {
-            return Ok(Finished::ToBeAsked { next: pending.next });
+            return Ok(LoginOutcome::ToBeAsked { next: pending.next });
         }
         return Err((StatusCode::FORBIDDEN, format!("the issuer refused: {}", quoted(error))));
     }
     let code = given.get("code").ok_or_else(|| bad("the issuer sent no code, begin anew"))?;
-    let Pending { state, nonce, verifier, next, .. } = pending;
-    let proof = Proof { state, nonce, verifier };
+    let PendingLogin { state, nonce, verifier, next, .. } = pending;
+    let proof = LoginProof { state, nonce, verifier };
     let issuer = given.get("iss").map(String::as_str);
     let tokens = oidc.exchange(code, issuer, &proof).await.map_err(|error| {
         let code = match error {
@@ -181,8 +181,8 @@ async fn exchanged(
         };
         (code, error.to_string())
     })?;
-    let set = app.sessions.begin(Who::Oidc(tokens), clock::now());
-    set.map(|set| Finished::SignedIn { next, set }).map_err(|problem| (problem.status, problem.error))
+    let set = app.sessions.begin(SessionOwner::Oidc(tokens), clock::now());
+    set.map(|set| LoginOutcome::SignedIn { next, set }).map_err(|problem| (problem.status, problem.error))
 }
 
 /// `POST /login`: as one of the people for demonstrations.
@@ -200,7 +200,7 @@ pub(super) async fn as_demo(State(app): State<Arc<App>>, request: Request) -> Re
     app.metrics.login(name.is_some());
     let Some(name) = name else { return refused(StatusCode::FORBIDDEN, "there is no such person here") };
     let next = destination(given.get("next"));
-    match app.sessions.begin(Who::Demo(name.clone()), clock::now()) {
+    match app.sessions.begin(SessionOwner::Demo(name.clone()), clock::now()) {
         Ok(set) => redirect(&next, set),
         Err(problem) => problem.into_response(),
     }

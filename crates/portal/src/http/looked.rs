@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{key_change::asks_the_same, news::News, problem::Problem};
+use crate::{key_change::asks_the_same, news::NewsItem, problem::Problem};
 
 /// Time that a controller at work needs to look at an edited request, and much more.
 const WITHIN: Duration = Duration::from_secs(3);
@@ -23,7 +23,7 @@ pub(super) fn end() -> Instant {
 /// before, is a reason to look again. Nothing is decided about an edit that comes meanwhile: nobody has seen it.
 pub(super) async fn looked_at<F>(
     look: impl Fn() -> F,
-    mut news: Receiver<News>,
+    mut news: Receiver<NewsItem>,
     end: Instant,
 ) -> Result<Arc<APIKey>, Problem>
 where
@@ -48,7 +48,7 @@ fn is_new(key: &APIKey) -> bool {
 }
 
 /// Waits for news; `false` if there is none in time.
-async fn hears(news: &mut Receiver<News>, end: Instant) -> bool {
+async fn hears(news: &mut Receiver<NewsItem>, end: Instant) -> bool {
     // News that is at hand makes nobody wait for longer.
     if end <= Instant::now() {
         return false;
@@ -82,7 +82,7 @@ mod tests {
         let newsroom = Newsroom::new();
         let news = newsroom.follow();
         for _ in 0..told {
-            newsroom.tell(News::anything());
+            newsroom.tell(NewsItem::anything());
         }
         let count = Cell::new(0);
         let look = || {

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::reply::answer;
 use crate::{
-    access::Right,
+    access::AccessRight,
     app::App,
     caller::Caller,
     problem::Problem,
-    session::open::{Session, Who},
+    session::open::{Session, SessionOwner},
 };
 
 pub(super) async fn serve(
@@ -45,12 +45,12 @@ fn about_person(app: &App, session: &Session, me: &mut Value) {
         }
     };
     match &session.who {
-        Who::Demo(name) => {
+        SessionOwner::Demo(name) => {
             me["demo"] = true.into();
             set(me, "name", Some(name));
             set(me, "email", app.sessions.demo.as_ref().and_then(|people| people.email(name)));
         }
-        Who::Oidc(_) => {
+        SessionOwner::Oidc(_) => {
             let claims = session.claims().unwrap_or_default();
             set(me, "name", claims["name"].as_str().or_else(|| claims["preferred_username"].as_str()));
             set(me, "email", claims["email"].as_str());
@@ -62,22 +62,22 @@ fn about_person(app: &App, session: &Session, me: &mut Value) {
 /// The rights by which pages decide what to offer. The API server decides each time.
 async fn rights(app: &App, caller: &Caller) -> Result<Value, Problem> {
     let namespaces = app.stores.namespaces();
-    let may = async |right: Right| {
+    let may = async |right: AccessRight| {
         let places = app.access.places(&app.upstream, caller, &right, namespaces.clone()).await?;
         Ok::<_, Problem>(!places.is_nowhere())
     };
     let (create, update, delete, approve) = tokio::try_join!(
-        may(Right::of("create", "apiproducts")),
-        may(Right::of("manage", "apiproducts")),
-        may(Right::of("delete", "apiproducts")),
-        may(Right::of("manage", "apikeys")),
+        may(AccessRight::of("create", "apiproducts")),
+        may(AccessRight::of("manage", "apiproducts")),
+        may(AccessRight::of("delete", "apiproducts")),
+        may(AccessRight::of("manage", "apikeys")),
     )?;
     let (ask, decide, routes, plans, auths) = tokio::try_join!(
-        may(Right::of("create", "apikeys")),
-        may(Right::of("patch", "apikeys/status")),
-        may(Right::foreign("list", GATEWAY_GROUP, "httproutes")),
-        may(Right::foreign("list", "extensions.kuadrant.io", "planpolicies")),
-        may(Right::foreign("list", "kuadrant.io", "authpolicies")),
+        may(AccessRight::of("create", "apikeys")),
+        may(AccessRight::of("patch", "apikeys/status")),
+        may(AccessRight::foreign("list", GATEWAY_GROUP, "httproutes")),
+        may(AccessRight::foreign("list", "extensions.kuadrant.io", "planpolicies")),
+        may(AccessRight::foreign("list", "kuadrant.io", "authpolicies")),
     )?;
     Ok(json!({
         "createProducts": create, "updateAnyProduct": update, "deleteAnyProduct": update && delete,

@@ -8,7 +8,7 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use include_dir::{Dir, include_dir};
 
-use super::input::Path;
+use super::input::PathParams;
 use crate::problem::Problem;
 
 /// Nothing but our own files is loaded, nothing is inline, and no other page shows ours in a frame.
@@ -18,22 +18,22 @@ const HTML: &str = "text/html; charset=utf-8";
 const INDEX: &str = "index.html";
 
 static DIST: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/console/dist");
-static FILES: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(files);
+static FILES: LazyLock<BTreeMap<&'static str, StaticFile>> = LazyLock::new(files);
 
 /// A file of the bundle.
-struct File {
+struct StaticFile {
     content_type: &'static str,
     plain: &'static [u8],
     packed: Bytes,
 }
 
-fn files() -> BTreeMap<&'static str, File> {
+fn files() -> BTreeMap<&'static str, StaticFile> {
     let entry = |file: &'static include_dir::File<'static>| {
         let name = file.path().to_str()?;
         let plain = file.contents();
         let is_packed_already = content_type(name) == "font/woff2";
         let packed = if is_packed_already { Bytes::from_static(plain) } else { gzip(plain)? };
-        Some((name, File { content_type: content_type(name), plain, packed }))
+        Some((name, StaticFile { content_type: content_type(name), plain, packed }))
     };
     DIST.files().filter_map(entry).collect()
 }
@@ -65,7 +65,7 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     pages.into_iter().fold(router, |router, path| router.route(path, get(index)))
 }
 
-async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn asset(PathParams(name): PathParams<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let found = FILES.get(name.as_str()).filter(|file| file.content_type != HTML);
     let missing = || Problem::new(StatusCode::NOT_FOUND, "there is no such file");
     let mut response = found.map(|file| file.answer(&headers)).ok_or_else(missing)?;
@@ -101,7 +101,7 @@ pub(super) async fn lost(request: Request) -> Response {
     }
 }
 
-impl File {
+impl StaticFile {
     fn answer(&self, headers: &HeaderMap) -> Response {
         let is_packed = accepts_gzip(headers) && self.packed.len() < self.plain.len();
         let body = if is_packed { self.packed.clone() } else { Bytes::from_static(self.plain) };

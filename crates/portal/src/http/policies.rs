@@ -8,42 +8,42 @@ use portolan_core::foreign::{Acceptance, Foreign, ForeignKind, PlanPolicyKind};
 use serde_json::{Value, json};
 
 use super::{
-    input::{Path, Who},
+    input::{AppAndCaller, PathParams},
     reply::answer,
 };
 use crate::{
-    access::{Places, Right},
+    access::{AccessRight, AllowedNamespaces},
     app::App,
-    attach::Attached,
-    foreign::{AuthPolicy, PlanPolicy, Route, Seen, Whole, whole},
-    paths::Place,
+    attach::AttachedPolicies,
+    foreign::{AuthPolicy, HttpRoute, PlanPolicy, WholeFacts, WholeKind, whole},
+    paths::ObjectName,
     problem::Problem,
-    sight::Asked,
-    stores::Store,
+    sight::CallerContext,
+    stores::KindStore,
 };
 
 /// Objects of a kind, and where the caller may list them.
 async fn permitted<K: ForeignKind>(
-    asked: Asked<'_>,
-    store: &Store<Foreign<K>>,
-) -> Result<(Vec<Arc<Foreign<K>>>, Places), Problem> {
+    asked: CallerContext<'_>,
+    store: &KindStore<Foreign<K>>,
+) -> Result<(Vec<Arc<Foreign<K>>>, AllowedNamespaces), Problem> {
     let mut all = store.all();
     let namespaces: Vec<_> = all.iter().map(|object| object.namespace().to_owned()).collect();
-    let places = asked.places(Right::foreign("list", K::GROUP, K::PLURAL), &namespaces).await?;
+    let places = asked.places(AccessRight::foreign("list", K::GROUP, K::PLURAL), &namespaces).await?;
     all.retain(|object| places.has(object.namespace()));
     Ok((all, places))
 }
 
 /// The PlanPolicies that the caller may list.
-pub(super) async fn plans_of(asked: Asked<'_>) -> Result<Attached<PlanPolicyKind>, Problem> {
+pub(super) async fn plans_of(asked: CallerContext<'_>) -> Result<AttachedPolicies<PlanPolicyKind>, Problem> {
     let (all, _) = permitted(asked, &asked.app.stores.plans).await?;
-    Ok(Attached::plans(all.iter().map(|policy| Arc::clone(&policy.facts.known))))
+    Ok(AttachedPolicies::plans(all.iter().map(|policy| Arc::clone(&policy.facts.known))))
 }
 
 /// Objects of a kind for who may list some.
 async fn listed<K: ForeignKind>(
-    asked: Asked<'_>,
-    store: &Store<Foreign<K>>,
+    asked: CallerContext<'_>,
+    store: &KindStore<Foreign<K>>,
 ) -> Result<Vec<Arc<Foreign<K>>>, Problem> {
     let (mut all, places) = permitted(asked, store).await?;
     if places.is_nowhere() {
@@ -58,14 +58,14 @@ fn items(items: &[Value]) -> Response {
 }
 
 /// `GET /httproutes`.
-pub(super) async fn routes((State(app), Extension(caller)): Who) -> Result<Response, Problem> {
-    let asked = Asked::new(&app, &caller);
+pub(super) async fn routes((State(app), Extension(caller)): AppAndCaller) -> Result<Response, Problem> {
+    let asked = CallerContext::new(&app, &caller);
     let all = listed(asked, &app.stores.routes).await?;
     let plans = plans_of(asked).await?;
     let (auths, _) = permitted(asked, &app.stores.auths).await?;
-    let auths = Attached::auths(auths.iter().map(|policy| Arc::clone(&policy.facts.known)));
-    let item = |route: &Route| {
-        let Seen { known, .. } = &route.facts;
+    let auths = AttachedPolicies::auths(auths.iter().map(|policy| Arc::clone(&policy.facts.known)));
+    let item = |route: &HttpRoute| {
+        let WholeFacts { known, .. } = &route.facts;
         let mut item = json!({
             "metadata": {"name": route.name(), "namespace": route.namespace()},
             "spec": {"hostnames": known.facts.hostnames},
@@ -85,8 +85,8 @@ pub(super) async fn routes((State(app), Extension(caller)): Who) -> Result<Respo
 }
 
 /// `GET /planpolicies`.
-pub(super) async fn plans((State(app), Extension(caller)): Who) -> Result<Response, Problem> {
-    let all = listed(Asked::new(&app, &caller), &app.stores.plans).await?;
+pub(super) async fn plans((State(app), Extension(caller)): AppAndCaller) -> Result<Response, Problem> {
+    let all = listed(CallerContext::new(&app, &caller), &app.stores.plans).await?;
     let item = |policy: &PlanPolicy| {
         let plans = policy.facts.spec["plans"].as_array().into_iter().flatten();
         let plans: Vec<_> = plans
@@ -100,12 +100,12 @@ pub(super) async fn plans((State(app), Extension(caller)): Who) -> Result<Respon
 }
 
 /// `GET /authpolicies`.
-pub(super) async fn auths((State(app), Extension(caller)): Who) -> Result<Response, Problem> {
-    let all = listed(Asked::new(&app, &caller), &app.stores.auths).await?;
+pub(super) async fn auths((State(app), Extension(caller)): AppAndCaller) -> Result<Response, Problem> {
+    let all = listed(CallerContext::new(&app, &caller), &app.stores.auths).await?;
     Ok(items(&all.iter().map(|policy: &Arc<AuthPolicy>| projection(policy)).collect::<Vec<_>>()))
 }
 
-fn projection<K: ForeignKind>(policy: &Foreign<Whole<K>>) -> Value {
+fn projection<K: ForeignKind>(policy: &Foreign<WholeKind<K>>) -> Value {
     let target = &policy.facts.spec["targetRef"];
     json!({
         "metadata": {"name": policy.name(), "namespace": policy.namespace()},
@@ -116,18 +116,18 @@ fn projection<K: ForeignKind>(policy: &Foreign<Whole<K>>) -> Value {
 
 /// `GET /planpolicies/{ns}/{name}`.
 pub(super) async fn plan(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
+    let place = ObjectName::new(&namespace, &name)?;
     let right =
-        Right::foreign("get", "extensions.kuadrant.io", "planpolicies").within(&namespace).named(&name);
-    let may = Asked::new(&app, &caller).may(right).await?;
+        AccessRight::foreign("get", "extensions.kuadrant.io", "planpolicies").within(&namespace).named(&name);
+    let may = CallerContext::new(&app, &caller).may(right).await?;
     let found = of(&app, &place).filter(|_| may);
     let found = found.ok_or_else(|| Problem::not_found("PlanPolicy", &place.namespace, &place.name))?;
     Ok(answer(StatusCode::OK, &whole(&found)))
 }
 
-fn of(app: &App, place: &Place) -> Option<Arc<PlanPolicy>> {
+fn of(app: &App, place: &ObjectName) -> Option<Arc<PlanPolicy>> {
     app.stores.plans.get(&place.namespace, &place.name)
 }

@@ -15,31 +15,31 @@ use serde_json::{Value, json};
 
 use super::{
     fresh::since,
-    input::{self, Path, Who},
+    input::{self, AppAndCaller, PathParams},
     policies::plans_of,
     reply::{answer, nothing},
     requests::IDEMPOTENCY,
 };
 use crate::{
     app::App,
-    attach::Attached,
+    attach::AttachedPolicies,
     caller::Caller,
-    list::{Query, select},
-    paths::{self, Place},
+    list::{ListQuery, select},
+    paths::{self, ObjectName},
     problem::Problem,
     product_change, rows,
     rows::ProductRow,
-    rules::{self, Sight},
-    sight::Asked,
+    rules::{self, CallerView},
+    sight::CallerContext,
 };
 
 pub(super) async fn list(
-    (State(app), Extension(caller)): Who,
+    (State(app), Extension(caller)): AppAndCaller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let query =
-        Query::parse::<ProductRow>(query.as_deref().unwrap_or_default()).map_err(Problem::bad_request)?;
-    let asked = Asked::new(&app, &caller);
+        ListQuery::parse::<ProductRow>(query.as_deref().unwrap_or_default()).map_err(Problem::bad_request)?;
+    let asked = CallerContext::new(&app, &caller);
     let sight = asked.lister().await?;
     let plans = plans_of(asked).await?;
     let page = select(visible(&app, &sight, &plans, query.is_catalog), &query);
@@ -51,8 +51,8 @@ pub(super) async fn list(
 /// Products that a caller may know of, with those of the policies that they have.
 pub(super) fn visible(
     app: &App,
-    sight: &Sight,
-    plans: &Attached<PlanPolicyKind>,
+    sight: &CallerView,
+    plans: &AttachedPolicies<PlanPolicyKind>,
     only_published: bool,
 ) -> Vec<ProductRow> {
     let row = |product: Arc<APIProduct>| {
@@ -68,11 +68,11 @@ pub(super) fn visible(
 }
 
 pub(super) async fn read(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
-    let asked = Asked::new(&app, &caller);
+    let place = ObjectName::new(&namespace, &name)?;
+    let asked = CallerContext::new(&app, &caller);
     let (product, sight) = asked.product(&place).await?;
     let can: BTreeMap<_, _> = asked.can_products(&sight, std::iter::once(&*product)).await?;
     let can = can.get(&place.key()).cloned().unwrap_or_default();
@@ -86,7 +86,7 @@ pub(super) async fn read(
 }
 
 /// Counts the keys of a product and their Secrets, which are deleted with it.
-fn keys_of(app: &App, place: &Place) -> Value {
+fn keys_of(app: &App, place: &ObjectName) -> Value {
     let all = app.stores.keys.all();
     let keys: Vec<_> = all
         .iter()
@@ -103,7 +103,7 @@ fn keys_of(app: &App, place: &Place) -> Value {
 }
 
 pub(super) async fn create(
-    (State(app), Extension(caller)): Who,
+    (State(app), Extension(caller)): AppAndCaller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, sent) = input::read(request).await?;
@@ -124,7 +124,7 @@ pub(super) async fn create(
 /// Returns the product that was sent before, if it was the same.
 async fn again(app: &App, caller: &Caller, product: &Value, problem: Problem) -> Result<Value, Problem> {
     let text = |member: &str| product["metadata"][member].as_str().unwrap_or_default();
-    let place = Place::new(text("namespace"), text("name"))?;
+    let place = ObjectName::new(text("namespace"), text("name"))?;
     let found = app.upstream.get(&place.product(), &caller.credential).await?;
     if product_change::is_made_of(&found, product) { Ok(found) } else { Err(problem) }
 }
@@ -134,13 +134,13 @@ fn written_answer(code: StatusCode, product: &APIProduct) -> Response {
 }
 
 pub(super) async fn change(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
+    let place = ObjectName::new(&namespace, &name)?;
     let (_, sent) = input::read(request).await?;
-    let (product, _) = Asked::new(&app, &caller).product(&place).await?;
+    let (product, _) = CallerContext::new(&app, &caller).product(&place).await?;
     let is_retired = rules::lifecycle(&product) == "retired";
     let patch = product_change::patch(&sent, is_retired).map_err(Problem::bad_request)?;
     let written = app.upstream.patch(&place.product(), &patch, &caller.credential).await?;
@@ -148,11 +148,11 @@ pub(super) async fn change(
 }
 
 pub(super) async fn delete(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
-    let (product, _) = Asked::new(&app, &caller).product(&place).await?;
+    let place = ObjectName::new(&namespace, &name)?;
+    let (product, _) = CallerContext::new(&app, &caller).product(&place).await?;
     let said = app.upstream.delete(&place.product(), product.uid().as_deref(), &caller.credential).await?;
     Ok(since::<APIProduct>(nothing(), app.stores.products.take_end(said, &product).await?))
 }

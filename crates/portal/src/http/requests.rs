@@ -15,20 +15,20 @@ use serde_json::Value;
 
 use super::{
     fresh::since,
-    input::{self, Path, Who},
+    input::{self, AppAndCaller, PathParams},
     reply::{answer, nothing},
 };
 use crate::{
     app::App,
     caller::Caller,
-    key_change::{self, Unwanted, Wanted},
-    list::{Query, select},
-    paths::{self, Place},
+    key_change::{self, KeyRequest, KeyRequestError},
+    list::{ListQuery, select},
+    paths::{self, ObjectName},
     problem::Problem,
     rows::{self, KeyRow},
-    rules::Sight,
-    session::open::{Who as Person, word},
-    sight::Asked,
+    rules::CallerView,
+    session::open::{SessionOwner, word},
+    sight::CallerContext,
 };
 
 /// Header by which a request that is sent twice is one.
@@ -38,22 +38,22 @@ pub(super) const NOT_TO_UPDATE: &str = "you can only update your own api key req
 const NOT_TO_DELETE: &str = "you can only delete your own api key requests";
 
 /// `GET /requests`: what the caller may decide about.
-pub(super) async fn queue(who: Who, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    list(who, query.as_deref(), Sight::decides).await
+pub(super) async fn queue(who: AppAndCaller, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    list(who, query.as_deref(), CallerView::decides).await
 }
 
 /// `GET /requests/my`.
-pub(super) async fn mine(who: Who, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    list(who, query.as_deref(), Sight::requested).await
+pub(super) async fn mine(who: AppAndCaller, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    list(who, query.as_deref(), CallerView::requested).await
 }
 
 async fn list(
-    (State(app), Extension(caller)): Who,
+    (State(app), Extension(caller)): AppAndCaller,
     query: Option<&str>,
-    is_meant: impl Fn(&Sight, &APIKey) -> bool,
+    is_meant: impl Fn(&CallerView, &APIKey) -> bool,
 ) -> Result<Response, Problem> {
-    let query = Query::parse::<KeyRow>(query.unwrap_or_default()).map_err(Problem::bad_request)?;
-    let asked = Asked::new(&app, &caller);
+    let query = ListQuery::parse::<KeyRow>(query.unwrap_or_default()).map_err(Problem::bad_request)?;
+    let asked = CallerContext::new(&app, &caller);
     let sight = asked.sight().await?;
     let all = app.stores.keys.all().into_iter();
     let page = select(all.filter(|key| is_meant(&sight, key)).map(KeyRow).collect(), &query);
@@ -73,11 +73,11 @@ async fn list(
 
 /// `GET /requests/{ns}/{name}` and `GET /apikeys/{ns}/{name}`.
 pub(super) async fn read(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
-    let asked = Asked::new(&app, &caller);
+    let place = ObjectName::new(&namespace, &name)?;
+    let asked = CallerContext::new(&app, &caller);
     let (key, sight) = asked.key(&place).await?;
     let rights = asked.key_rights(&[namespace]).await?;
     let mut json = rows::key_json(&key);
@@ -87,18 +87,18 @@ pub(super) async fn read(
 
 /// `POST /requests`.
 pub(super) async fn create(
-    (State(app), Extension(caller)): Who,
+    (State(app), Extension(caller)): AppAndCaller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, sent) = input::read(request).await?;
-    let wanted: Wanted = input::typed(sent)?;
-    let place = Place::new(&wanted.namespace, &wanted.api_product_name)?;
-    let (product, _) = Asked::new(&app, &caller).product(&place).await?;
+    let wanted: KeyRequest = input::typed(sent)?;
+    let place = ObjectName::new(&wanted.namespace, &wanted.api_product_name)?;
+    let (product, _) = CallerContext::new(&app, &caller).product(&place).await?;
     let email = email(&app, &caller);
     let who = (caller.user.name.as_str(), email.as_deref());
     let key = key_change::create(&wanted, who, &product, &id(&parts.headers)?, clock::now());
     let key = key.map_err(|unwanted| match unwanted {
-        Unwanted::NoPlan => Problem::unprocessable(unwanted.to_string()),
+        KeyRequestError::NoPlan => Problem::unprocessable(unwanted.to_string()),
         other => Problem::bad_request(other.to_string()),
     })?;
     let written = match app.upstream.post(&paths::keys(&place.namespace), &key, &caller.credential).await {
@@ -111,7 +111,7 @@ pub(super) async fn create(
 /// Returns the key that was sent before with the same id, if it asks for the same.
 async fn again(app: &App, caller: &Caller, key: &Value, problem: Problem) -> Result<Value, Problem> {
     let text = |member: &str| key["metadata"][member].as_str().unwrap_or_default();
-    let place = Place::new(text("namespace"), text("name"))?;
+    let place = ObjectName::new(text("namespace"), text("name"))?;
     let found = match app.stores.keys.get(&place.namespace, &place.name) {
         Some(found) => serde_json::to_value(&*found).unwrap_or_default(),
         None => app.upstream.get(&place.api_key(), &caller.credential).await?,
@@ -130,8 +130,8 @@ fn id(headers: &HeaderMap) -> Result<String, Problem> {
 fn email(app: &App, caller: &Caller) -> Option<String> {
     let session = &caller.session.as_ref()?.session;
     match &session.who {
-        Person::Demo(name) => app.sessions.demo.as_ref()?.email(name).map(str::to_owned),
-        Person::Oidc(_) => session.claims()?["email"].as_str().map(str::to_owned),
+        SessionOwner::Demo(name) => app.sessions.demo.as_ref()?.email(name).map(str::to_owned),
+        SessionOwner::Oidc(_) => session.claims()?["email"].as_str().map(str::to_owned),
     }
 }
 
@@ -141,13 +141,13 @@ fn written_answer(code: StatusCode, key: &APIKey) -> Response {
 
 /// `PATCH /requests/{ns}/{name}`.
 pub(super) async fn change(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
+    let place = ObjectName::new(&namespace, &name)?;
     let (_, sent) = input::read(request).await?;
-    let (key, sight) = Asked::new(&app, &caller).key_to(&place, NOT_TO_UPDATE).await?;
+    let (key, sight) = CallerContext::new(&app, &caller).key_to(&place, NOT_TO_UPDATE).await?;
     if !sight.requested(&key) && !sight.manages_keys.has(&namespace) {
         return Err(Problem::forbidden(NOT_TO_UPDATE));
     }
@@ -159,7 +159,7 @@ pub(super) async fn change(
     if let (Some(product), Some(tier)) = (product, patch["spec"]["planTier"].as_str())
         && !key_change::offers(&product, tier)
     {
-        return Err(Problem::unprocessable(Unwanted::NoPlan.to_string()));
+        return Err(Problem::unprocessable(KeyRequestError::NoPlan.to_string()));
     }
     let written = app.upstream.patch(&place.api_key(), &patch, &caller.credential).await?;
     Ok(written_answer(StatusCode::OK, &*app.stores.keys.take(written)?))
@@ -167,11 +167,11 @@ pub(super) async fn change(
 
 /// `DELETE /requests/{ns}/{name}`.
 pub(super) async fn delete(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
-    let (key, _) = Asked::new(&app, &caller).key_to(&place, NOT_TO_DELETE).await?;
+    let place = ObjectName::new(&namespace, &name)?;
+    let (key, _) = CallerContext::new(&app, &caller).key_to(&place, NOT_TO_DELETE).await?;
     let said = app.upstream.delete(&place.api_key(), key.uid().as_deref(), &caller.credential).await?;
     Ok(since::<APIKey>(nothing(), app.stores.keys.take_end(said, &key).await?))
 }

@@ -6,16 +6,16 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::{
-    input::{Path, Who},
+    input::{AppAndCaller, PathParams},
     reply::answer,
 };
-use crate::{paths::Place, problem::Problem, reveal::reveal};
+use crate::{paths::ObjectName, problem::Problem, reveal::reveal};
 
 pub(super) async fn read(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
+    let place = ObjectName::new(&namespace, &name)?;
     let (value, _) = reveal(&app, &caller, &place, "on a page").await?;
     // Answers of JSON are never kept by anybody.
     Ok(answer(StatusCode::OK, &json!({"apiKey": value.expose_secret()})))

@@ -10,7 +10,7 @@ use super::{
 use crate::app::App;
 
 /// A route below `/api`.
-pub(super) struct Route {
+pub(super) struct ApiRoute {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     /// A summary for people.
@@ -29,11 +29,11 @@ const fn route(
     path: &'static str,
     summary: &'static str,
     handler: fn() -> MethodRouter<Arc<App>>,
-) -> Route {
-    Route { method, path, summary, query: &[], body: &[], code: 200, handler }
+) -> ApiRoute {
+    ApiRoute { method, path, summary, query: &[], body: &[], code: 200, handler }
 }
 
-impl Route {
+impl ApiRoute {
     const fn query(self, query: &'static [&'static str]) -> Self {
         Self { query, ..self }
     }
@@ -65,7 +65,7 @@ const KEYS: &[&str] =
     &["search", "sort", "page", "pageSize", "status", "namespace", "apiProductName", "tier"];
 
 /// Every route.
-pub(super) static ROUTES: &[Route] = &[
+pub(super) static ROUTES: &[ApiRoute] = &[
     route("GET", "/me", "Says who the caller is, and what it may do", || get(me::serve)),
     route("GET", "/kuadrant/apiproducts", "Lists products", || get(products::list)).query(PRODUCTS),
     route("POST", "/kuadrant/apiproducts", "Creates a product beside its route", || post(products::create))

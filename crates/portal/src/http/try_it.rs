@@ -12,30 +12,30 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    input::{self, Who},
+    input::{self, AppAndCaller},
     reply::answer,
 };
 use crate::{
     app::App,
     openapi::index,
-    paths::Place,
+    paths::ObjectName,
     problem::Problem,
     reveal::reveal,
-    sight::Asked,
-    trial::{self, Prepared, Trial, masked, prepare},
+    sight::CallerContext,
+    trial::{self, PreparedRequest, TrialRequest, masked, prepare},
 };
 
 pub(super) async fn send(
-    (State(app), Extension(caller)): Who,
+    (State(app), Extension(caller)): AppAndCaller,
     request: Request,
 ) -> Result<Response, Problem> {
-    let trial: Trial = input::typed(input::read(request).await?.1)?;
+    let trial: TrialRequest = input::typed(input::read(request).await?.1)?;
     let settings = app.try_it.as_ref().ok_or_else(|| Problem::not_found("feature", "try", "it"))?;
     if !app.rates.allows(RateSubject::Named(caller.user.name.clone())) {
         return Err(Problem::too_many("too many requests at once, wait a moment"));
     }
-    let place = Place::new(&trial.namespace, &trial.name)?;
-    let (product, _) = Asked::new(&app, &caller).product(&place).await?;
+    let place = ObjectName::new(&trial.namespace, &trial.name)?;
+    let (product, _) = CallerContext::new(&app, &caller).product(&place).await?;
     let host = host(&app, &place, &product.spec.target_ref.name, trial.host.as_deref())?;
     match app.documents.of(&app.own, &product).await {
         Ok(document) if !index::has(&document, &trial.method, &trial.path) => {
@@ -48,7 +48,8 @@ pub(super) async fn send(
     let key = match &trial.key {
         Some(named) => {
             let (value, key) =
-                reveal(&app, &caller, &Place::new(&named.namespace, &named.name)?, "to try the API").await?;
+                reveal(&app, &caller, &ObjectName::new(&named.namespace, &named.name)?, "to try the API")
+                    .await?;
             if named.namespace != trial.namespace || key.spec.api_product_ref.name != trial.name {
                 return Err(Problem::bad_request("the key is of another product"));
             }
@@ -67,12 +68,12 @@ pub(super) async fn send(
 
 async fn sent(
     app: &App,
-    prepared: Prepared,
+    prepared: PreparedRequest,
     body: String,
     key: Option<&SecretString>,
 ) -> Result<Response, Problem> {
     let settings = app.try_it.as_ref().ok_or_else(|| Problem::not_found("feature", "try", "it"))?;
-    let Prepared { method, url, headers } = prepared;
+    let PreparedRequest { method, url, headers } = prepared;
     let start = Instant::now();
     let (fetched, is_cut) =
         settings.fetcher.send(method, &url, headers, body.into_bytes()).await.map_err(|error| {
@@ -100,7 +101,7 @@ fn shown(headers: &HeaderMap, key: Option<&str>) -> Vec<Value> {
 }
 
 /// The host of a product's route that a request is for.
-fn host(app: &App, place: &Place, route: &str, wanted: Option<&str>) -> Result<String, Problem> {
+fn host(app: &App, place: &ObjectName, route: &str, wanted: Option<&str>) -> Result<String, Problem> {
     let names = app.stores.hostnames(&place.namespace, route);
     trial::host(&names, wanted).map_err(|untried| Problem::unprocessable(untried.to_string()))
 }

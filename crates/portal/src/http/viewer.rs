@@ -4,32 +4,32 @@ use axum::{Extension, body::Body, extract::State, response::Response};
 use http::{HeaderValue, StatusCode, header};
 
 use super::{
-    input::{Path, Who},
+    input::{AppAndCaller, PathParams},
     reply::answer,
 };
 use crate::{
     openapi::{index, operation},
-    paths::Place,
+    paths::ObjectName,
     problem::Problem,
-    sight::Asked,
+    sight::CallerContext,
 };
 
 pub(super) async fn overview(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
-    let (product, _) = Asked::new(&app, &caller).product(&place).await?;
+    let place = ObjectName::new(&namespace, &name)?;
+    let (product, _) = CallerContext::new(&app, &caller).product(&place).await?;
     let document = app.documents.of(&app.own, &product).await?;
     Ok(answer(StatusCode::OK, &index::index(&document)))
 }
 
 pub(super) async fn one(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name, id)): Path<(String, String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name, id)): PathParams<(String, String, String)>,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
-    let (product, _) = Asked::new(&app, &caller).product(&place).await?;
+    let place = ObjectName::new(&namespace, &name)?;
+    let (product, _) = CallerContext::new(&app, &caller).product(&place).await?;
     let document = app.documents.of(&app.own, &product).await?;
     let found = operation::operation(&document, &id);
     let missing = || Problem::new(StatusCode::NOT_FOUND, "the document has no such operation");
@@ -37,11 +37,11 @@ pub(super) async fn one(
 }
 
 pub(super) async fn raw(
-    (State(app), Extension(caller)): Who,
-    Path((namespace, name)): Path<(String, String)>,
+    (State(app), Extension(caller)): AppAndCaller,
+    PathParams((namespace, name)): PathParams<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = Place::new(&namespace, &name)?;
-    let (product, _) = Asked::new(&app, &caller).product(&place).await?;
+    let place = ObjectName::new(&namespace, &name)?;
+    let (product, _) = CallerContext::new(&app, &caller).product(&place).await?;
     let text = app.documents.text(&app.own, &product).await?;
     let mut response = Response::new(Body::from(text.to_string()));
     let headers = response.headers_mut();

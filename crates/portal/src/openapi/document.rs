@@ -16,7 +16,7 @@ const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "
 
 /// A document that cannot be shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum DocumentError {
     #[error("the document has more than {MAX_TEXT} bytes")]
     TooLarge,
     #[error("the document is neither JSON nor YAML: {0}")]
@@ -26,7 +26,7 @@ pub enum Unreadable {
 }
 
 /// A document, and where its operations are.
-pub struct Document {
+pub struct OpenApiDocument {
     pub root: Value,
     /// Path and method by the id of the operation.
     pub operations: BTreeMap<String, (String, &'static str)>,
@@ -38,11 +38,11 @@ pub struct Document {
     pub bytes: usize,
 }
 
-impl Document {
+impl OpenApiDocument {
     /// Reads a text.
-    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub fn parse(text: &str) -> Result<Self, DocumentError> {
         if text.len() > MAX_TEXT {
-            return Err(Unreadable::TooLarge);
+            return Err(DocumentError::TooLarge);
         }
         let root = value(text)?;
         let is_swagger = root["swagger"] == "2.0" || root["swagger"].as_f64() == Some(2.0);
@@ -52,7 +52,7 @@ impl Document {
             _ => String::new(),
         };
         if !is_swagger && !version.starts_with("3.") {
-            return Err(Unreadable::Version);
+            return Err(DocumentError::Version);
         }
         let mut document = Self {
             root,
@@ -128,16 +128,16 @@ impl Document {
     }
 }
 
-fn value(text: &str) -> Result<Value, Unreadable> {
+fn value(text: &str) -> Result<Value, DocumentError> {
     if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| Unreadable::Syntax(error.to_string()));
+        return serde_json::from_str(text).map_err(|error| DocumentError::Syntax(error.to_string()));
     }
     // As many as a text of the permitted length has in practice: large documents have a node for every ten bytes.
     let budget = serde_saphyr::budget! { max_nodes: 1_000_000, max_events: 2_000_000 };
     let options = serde_saphyr::options! { budget: budget };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let said: String = error.to_string().lines().next().unwrap_or_default().chars().take(200).collect();
-        Unreadable::Syntax(said)
+        DocumentError::Syntax(said)
     })
 }
 
@@ -151,7 +151,7 @@ mod tests {
     fn large_documents_are_read() {
         let mut text = "openapi: 3.0.3\npaths: {}\nx-list:\n".to_owned();
         text.push_str(&"- {a: b}\n".repeat(200_000));
-        assert!(Document::parse(&text).is_ok());
+        assert!(OpenApiDocument::parse(&text).is_ok());
     }
 
     #[test]
@@ -163,19 +163,19 @@ mod tests {
             "openapi: 3.1.0",
             "{\"openapi\": \"3.1.0\"}",
         ] {
-            assert!(Document::parse(text).is_ok(), "{text}");
+            assert!(OpenApiDocument::parse(text).is_ok(), "{text}");
         }
         for text in ["", "a: b", "openapi: 4.0.0", "swagger: 1.2", "[]", "7"] {
-            assert_eq!(Document::parse(text).err(), Some(Unreadable::Version), "{text}");
+            assert_eq!(OpenApiDocument::parse(text).err(), Some(DocumentError::Version), "{text}");
         }
-        assert!(matches!(Document::parse("{"), Err(Unreadable::Syntax(_))));
-        assert!(matches!(Document::parse("a: [b"), Err(Unreadable::Syntax(_))));
+        assert!(matches!(OpenApiDocument::parse("{"), Err(DocumentError::Syntax(_))));
+        assert!(matches!(OpenApiDocument::parse("a: [b"), Err(DocumentError::Syntax(_))));
     }
 
     #[test]
     fn every_operation_has_an_id_of_its_own() {
         let text = "openapi: 3.0.0\npaths:\n  /a/{id}:\n    get: {}\n    post: {operationId: same}\n  /b:\n    get: {operationId: same}\n  /a-{id}:\n    get: {}\n";
-        let document = Document::parse(text).unwrap();
+        let document = OpenApiDocument::parse(text).unwrap();
         let mut ids = document.order.clone();
         ids.sort();
         assert_eq!(ids, ["get-a--id-", "get-a--id--2", "get-b", "same"]);
@@ -190,7 +190,8 @@ mod tests {
         let path =
             |number: u32| (format!("/{}{}", letter(number / 80), letter(number % 80)), json!({"get": {}}));
         let paths: serde_json::Map<String, Value> = (0..6_000).map(path).collect();
-        let document = Document::parse(&json!({"openapi": "3.1.0", "paths": paths}).to_string()).unwrap();
+        let document =
+            OpenApiDocument::parse(&json!({"openapi": "3.1.0", "paths": paths}).to_string()).unwrap();
         assert_eq!((document.operations.len(), document.order.len()), (MAX_OPERATIONS, MAX_OPERATIONS));
         assert_eq!(document.problems, ["only the first 5000 operations are shown"]);
         assert!(document.operation("get----5000").is_some());
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn references_that_lead_nowhere_or_in_circles_are_nothing() {
         let text = "openapi: 3.0.0\na: {$ref: '#/b'}\nb: {$ref: '#/a'}\nc: {$ref: '#/d'}\nd: {x: 1}\ne: {$ref: 'http://x/y'}\nf: {$ref: '#/none'}";
-        let document = Document::parse(text).unwrap();
+        let document = OpenApiDocument::parse(text).unwrap();
         let resolved = |name: &str| document.resolve(&document.root[name]).clone();
         for name in ["a", "e", "f"] {
             assert_eq!(resolved(name), Value::Null, "{name}");
@@ -214,6 +215,6 @@ mod tests {
             let all = vec![format!("*l{}", level - 1); 10].join(", ");
             text = format!("{text}l{level}: &l{level} [{all}]\n");
         }
-        assert!(matches!(Document::parse(&text), Err(Unreadable::Syntax(_))));
+        assert!(matches!(OpenApiDocument::parse(&text), Err(DocumentError::Syntax(_))));
     }
 }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::{document::Document, length::line, markdown::described};
+use super::{document::OpenApiDocument, length::line, markdown::described};
 
 /// Name of the group of operations without a tag.
 const UNTAGGED: &str = "Other";
 const MAX_NAMES: usize = 2_000;
 
 /// Title, servers, operations by tag, and the names of schemas.
-pub fn index(document: &Document) -> Value {
+pub fn index(document: &OpenApiDocument) -> Value {
     let root = &document.root;
     let info = &root["info"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -24,7 +24,7 @@ pub fn index(document: &Document) -> Value {
 }
 
 /// The URLs at which the API is, as the document says.
-pub fn servers(document: &Document) -> Vec<String> {
+pub fn servers(document: &OpenApiDocument) -> Vec<String> {
     let root = &document.root;
     if !document.is_swagger {
         let all = root["servers"].as_array().into_iter().flatten();
@@ -40,7 +40,7 @@ pub fn servers(document: &Document) -> Vec<String> {
     schemes.iter().map(|scheme| format!("{scheme}://{host}{base}")).collect()
 }
 
-fn tags(document: &Document) -> Vec<Value> {
+fn tags(document: &OpenApiDocument) -> Vec<Value> {
     let mut groups: HashMap<&str, Vec<Value>> = HashMap::new();
     let mut met = Vec::new();
     for id in &document.order {
@@ -66,14 +66,14 @@ fn tags(document: &Document) -> Vec<Value> {
     all
 }
 
-fn schemas(document: &Document) -> Vec<String> {
+fn schemas(document: &OpenApiDocument) -> Vec<String> {
     let place = if document.is_swagger { "/definitions" } else { "/components/schemas" };
     let all = document.root.pointer(place).and_then(Value::as_object);
     all.into_iter().flatten().take(MAX_NAMES).map(|(name, _)| name.clone()).collect()
 }
 
 /// Returns `true` if the document has an operation of this method at this path.
-pub fn has(document: &Document, method: &str, path: &str) -> bool {
+pub fn has(document: &OpenApiDocument, method: &str, path: &str) -> bool {
     let bases: Vec<String> = servers(document).iter().map(|server| base_path(server)).collect();
     document.operations.values().any(|(template, known)| {
         known.eq_ignore_ascii_case(method)
@@ -122,7 +122,7 @@ components: {schemas: {Pet: {}}}
 
     #[test]
     fn an_index_groups_operations_by_tag() {
-        let index = index(&Document::parse(PETS).unwrap());
+        let index = index(&OpenApiDocument::parse(PETS).unwrap());
         assert_eq!((&index["title"], &index["version"]), (&json!("Pets"), &json!("1.0.0")));
         assert_eq!(index["description"], "<p><em>All</em> &lt;b&gt;pets&lt;/b&gt;</p>\n");
         let tags = index["tags"].as_array().unwrap();
@@ -136,7 +136,7 @@ components: {schemas: {Pet: {}}}
 
     #[test]
     fn a_request_is_one_of_the_document() {
-        let pets = Document::parse(
+        let pets = OpenApiDocument::parse(
             "openapi: 3.0.0\nservers: [{url: 'https://x.org/v1'}]\npaths:\n  /pets/{id}:\n    get: {}\n",
         )
         .unwrap();
@@ -155,7 +155,7 @@ components: {schemas: {Pet: {}}}
 
     #[test]
     fn servers_of_swagger_are_put_together() {
-        let of = |text: &str| servers(&Document::parse(&format!("swagger: '2.0'\n{text}")).unwrap());
+        let of = |text: &str| servers(&OpenApiDocument::parse(&format!("swagger: '2.0'\n{text}")).unwrap());
         assert_eq!(of("host: h\nbasePath: /v1\nschemes: [http, https]"), ["http://h/v1", "https://h/v1"]);
         assert_eq!(of("basePath: /v1"), ["/v1"]);
         assert_eq!(of("paths: {}"), Vec::<String>::new());

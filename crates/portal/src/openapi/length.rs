@@ -14,15 +14,15 @@ pub fn line(value: &Value) -> String {
 
 /// Length of a value as JSON, unless that is more than `most`. Nothing is kept of a longer one.
 pub fn length(value: &Value, most: usize) -> Option<usize> {
-    let mut room = Room(most);
+    let mut room = RemainingBytes(most);
     serde_json::to_writer(&mut room, value).ok()?;
     Some(most - room.0)
 }
 
 /// Bytes that are left; what is written is counted alone.
-struct Room(usize);
+struct RemainingBytes(usize);
 
-impl io::Write for Room {
+impl io::Write for RemainingBytes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::WriteZero)?;
         Ok(bytes.len())

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    document::Document,
+    document::OpenApiDocument,
     length::{length, line},
     markdown::described,
-    schema::Trees,
+    schema::SchemaTrees,
 };
 
 /// Parameters, media types and answers of one operation.
@@ -15,9 +15,9 @@ const MAX_PARTS: usize = 100;
 const MAX_EXAMPLE: usize = 16 * 1024;
 
 /// The operation of an id.
-pub fn operation(document: &Document, id: &str) -> Option<Value> {
+pub fn operation(document: &OpenApiDocument, id: &str) -> Option<Value> {
     let (path, method, item, operation) = document.operation(id)?;
-    let mut trees = Trees::new(document);
+    let mut trees = SchemaTrees::new(document);
     let all = parameters(document, item, operation);
     let mut json = json!({
         "id": id, "method": method.to_uppercase(), "path": path,
@@ -35,7 +35,7 @@ pub fn operation(document: &Document, id: &str) -> Option<Value> {
 }
 
 /// Parameters of the path and of the operation, which come first where both have one.
-fn parameters<'a>(document: &'a Document, item: &'a Value, operation: &'a Value) -> Vec<&'a Value> {
+fn parameters<'a>(document: &'a OpenApiDocument, item: &'a Value, operation: &'a Value) -> Vec<&'a Value> {
     let of = |value: &'a Value| {
         let all = value["parameters"].as_array().into_iter().flatten().take(MAX_PARTS);
         all.map(|one| document.resolve(one))
@@ -56,7 +56,7 @@ fn is_body(parameter: &Value) -> bool {
     parameter["in"] == "body" || parameter["in"] == "formData"
 }
 
-fn parameter(trees: &mut Trees<'_>, parameter: &Value) -> Value {
+fn parameter(trees: &mut SchemaTrees<'_>, parameter: &Value) -> Value {
     let content = parameter["content"].as_object().and_then(|all| all.values().next());
     let schema = parameter.get("schema").or_else(|| content.and_then(|content| content.get("schema")));
     json!({
@@ -68,7 +68,12 @@ fn parameter(trees: &mut Trees<'_>, parameter: &Value) -> Value {
     })
 }
 
-fn body(document: &Document, trees: &mut Trees<'_>, operation: &Value, all: &[&Value]) -> Option<Value> {
+fn body(
+    document: &OpenApiDocument,
+    trees: &mut SchemaTrees<'_>,
+    operation: &Value,
+    all: &[&Value],
+) -> Option<Value> {
     if !document.is_swagger {
         let body = document.resolve(operation.get("requestBody")?);
         return Some(json!({
@@ -106,14 +111,14 @@ fn body(document: &Document, trees: &mut Trees<'_>, operation: &Value, all: &[&V
 }
 
 /// Media types that an operation of Swagger 2.0 takes or gives.
-fn kinds(document: &Document, operation: &Value, member: &str) -> Vec<String> {
+fn kinds(document: &OpenApiDocument, operation: &Value, member: &str) -> Vec<String> {
     let own = operation[member].as_array().or_else(|| document.root[member].as_array());
     let kinds: Vec<_> =
         own.into_iter().flatten().filter_map(Value::as_str).take(20).map(str::to_owned).collect();
     if kinds.is_empty() { vec!["application/json".to_owned()] } else { kinds }
 }
 
-fn contents(document: &Document, trees: &mut Trees<'_>, content: &Value) -> Vec<Value> {
+fn contents(document: &OpenApiDocument, trees: &mut SchemaTrees<'_>, content: &Value) -> Vec<Value> {
     let all = content.as_object().into_iter().flatten().take(20);
     all.map(|(kind, media)| {
         let mut json = json!({"type": kind, "schema": trees.tree(&media["schema"])});
@@ -130,7 +135,7 @@ fn contents(document: &Document, trees: &mut Trees<'_>, content: &Value) -> Vec<
     .collect()
 }
 
-fn responses(document: &Document, trees: &mut Trees<'_>, operation: &Value) -> Vec<Value> {
+fn responses(document: &OpenApiDocument, trees: &mut SchemaTrees<'_>, operation: &Value) -> Vec<Value> {
     let all = operation["responses"].as_object().into_iter().flatten().take(MAX_PARTS);
     all.map(|(status, response)| {
         let response = document.resolve(response);
@@ -149,7 +154,7 @@ fn responses(document: &Document, trees: &mut Trees<'_>, operation: &Value) -> V
 }
 
 /// Names of the schemes that an operation asks for.
-fn security(document: &Document, operation: &Value) -> Vec<String> {
+fn security(document: &OpenApiDocument, operation: &Value) -> Vec<String> {
     let own = operation["security"].as_array().or_else(|| document.root["security"].as_array());
     let choices = own.into_iter().flatten().filter_map(Value::as_object);
     let mut names: Vec<_> = choices.flat_map(|choice| choice.keys().cloned()).take(20).collect();
@@ -178,14 +183,14 @@ components:
   parameters: {Dry: {name: dry, in: query, description: d, schema: {type: boolean}}}
   schemas: {Pet: {type: object, properties: {name: {type: string}}}}
 ";
-        let found = operation(&Document::parse(text).unwrap(), "put").unwrap();
+        let found = operation(&OpenApiDocument::parse(text).unwrap(), "put").unwrap();
         let names: Vec<_> = found["parameters"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
         assert_eq!(names, ["dry", "id"]);
         assert_eq!(found["description"], "<p>A &lt;script&gt;</p>\n");
         assert_eq!(found["requestBody"]["content"][0]["example"], json!({"name": "x"}));
         assert_eq!(found["responses"][0]["content"][0]["schema"]["title"], "Pet");
         assert_eq!(found["security"], json!(["key"]));
-        assert!(operation(&Document::parse(text).unwrap(), "none").is_none());
+        assert!(operation(&OpenApiDocument::parse(text).unwrap(), "none").is_none());
     }
 
     /// Every description in an answer.
@@ -225,7 +230,7 @@ paths: {/a: {post: {operationId: x, parameters: [{name: f, in: formData, descrip
 ";
         for (text, expected) in [(three, 8), (two, 7), (form, 1)] {
             let text = text.replace("BAD", "'<meta http-equiv=refresh content=0><form action=x>'");
-            let found = operation(&Document::parse(&text).unwrap(), "x").unwrap();
+            let found = operation(&OpenApiDocument::parse(&text).unwrap(), "x").unwrap();
             let all: Vec<_> = descriptions(&found).into_iter().filter(|text| !text.is_empty()).collect();
             assert_eq!(all.len(), expected, "{found}");
             for text in all {
@@ -254,7 +259,7 @@ paths:
       responses: {}
 definitions: {Pet: {type: object}}
 ";
-        let document = Document::parse(text).unwrap();
+        let document = OpenApiDocument::parse(text).unwrap();
         let add = operation(&document, "add").unwrap();
         assert_eq!(add["parameters"][0]["schema"]["type"], "integer");
         assert_eq!(add["requestBody"]["content"][0]["type"], "application/json");

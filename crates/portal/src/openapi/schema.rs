@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::{document::Document, length::length, markdown::clean};
+use super::{document::OpenApiDocument, length::length, markdown::clean};
 
 const MAX_DEPTH: usize = 12;
 /// Nodes of all trees of one operation, with the references and the parts of `allOf` that lead to them.
@@ -42,8 +42,8 @@ const MAX_TYPES: usize = 10;
 const CUT: &str = "…";
 
 /// Draws trees of one operation.
-pub struct Trees<'a> {
-    document: &'a Document,
+pub struct SchemaTrees<'a> {
+    document: &'a OpenApiDocument,
     nodes: usize,
     bytes: usize,
     /// References that lead to the node in the making.
@@ -52,9 +52,9 @@ pub struct Trees<'a> {
 
 /// What a schema and the parts of its `allOf` say, by the name of the member.
 #[derive(Default)]
-struct Said<'m>(BTreeMap<&'static str, Vec<&'m Value>>);
+struct SchemaKeywords<'m>(BTreeMap<&'static str, Vec<&'m Value>>);
 
-impl<'m> Said<'m> {
+impl<'m> SchemaKeywords<'m> {
     fn first(&self, member: &str) -> Option<&'m Value> {
         self.0.get(member)?.first().copied()
     }
@@ -81,8 +81,8 @@ impl<'m> Said<'m> {
     }
 }
 
-impl<'a> Trees<'a> {
-    pub const fn new(document: &'a Document) -> Self {
+impl<'a> SchemaTrees<'a> {
+    pub const fn new(document: &'a OpenApiDocument) -> Self {
         Self { document, nodes: 0, bytes: 0, above: Vec::new() }
     }
 
@@ -107,7 +107,7 @@ impl<'a> Trees<'a> {
         if depth > MAX_DEPTH {
             return json!({"ref": CUT});
         }
-        let mut said = Said::default();
+        let mut said = SchemaKeywords::default();
         self.gather(schema, depth, &mut said);
         self.drawn(&said, depth)
     }
@@ -128,7 +128,7 @@ impl<'a> Trees<'a> {
     }
 
     /// Adds what a schema says, and then what the parts of its `allOf` say.
-    fn gather<'m>(&mut self, schema: &'m Value, depth: usize, said: &mut Said<'m>)
+    fn gather<'m>(&mut self, schema: &'m Value, depth: usize, said: &mut SchemaKeywords<'m>)
     where
         'a: 'm,
     {
@@ -150,7 +150,7 @@ impl<'a> Trees<'a> {
         }
     }
 
-    fn drawn(&mut self, said: &Said<'_>, depth: usize) -> Value {
+    fn drawn(&mut self, said: &SchemaKeywords<'_>, depth: usize) -> Value {
         let mut node = json!({"type": self.text(&type_of(said))});
         for member in ["format", "pattern", "title"] {
             if let Some(text) = said.first(member).and_then(Value::as_str) {
@@ -190,7 +190,7 @@ impl<'a> Trees<'a> {
         node
     }
 
-    fn properties(&mut self, said: &Said<'_>, depth: usize) -> Vec<Value> {
+    fn properties(&mut self, said: &SchemaKeywords<'_>, depth: usize) -> Vec<Value> {
         let required: HashSet<&str> =
             said.listed("required").filter_map(Value::as_str).take(MAX_NODES).collect();
         let mut drawn = Vec::new();
@@ -224,7 +224,7 @@ impl<'a> Trees<'a> {
 }
 
 /// The type in words: 3.1 has lists of them.
-fn type_of(said: &Said<'_>) -> String {
+fn type_of(said: &SchemaKeywords<'_>) -> String {
     match said.first("type") {
         Some(Value::String(name)) => short(name),
         Some(Value::Array(names)) => {
@@ -254,7 +254,7 @@ mod tests {
 
     fn tree(schemas: &Value, schema: &Value) -> Value {
         let text = json!({"openapi": "3.1.0", "components": {"schemas": schemas}}).to_string();
-        Trees::new(&Document::parse(&text).unwrap()).tree(schema)
+        SchemaTrees::new(&OpenApiDocument::parse(&text).unwrap()).tree(schema)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt as _};
 use moka::future::Cache;
 use portolan_core::api::devportal::{APIProduct, ConfigMapReference, OpenApiStatus};
 
-use super::document::Document;
+use super::document::OpenApiDocument;
 use crate::problem::Problem;
 
 /// The entry of the ConfigMap.
@@ -21,14 +21,15 @@ const MAX_KEPT: u64 = 24 * 1024 * 1024;
 const MAX_TEXTS: u64 = 16 * 1024 * 1024;
 
 /// Documents and unpacked texts that were read lately, by the hash of the text.
-pub struct Documents {
-    read: Cache<String, Arc<Document>>,
+pub struct DocumentCache {
+    read: Cache<String, Arc<OpenApiDocument>>,
     unpacked: Cache<String, Arc<str>>,
 }
 
-impl Documents {
+impl DocumentCache {
     pub fn new() -> Self {
-        let weigh = |_: &String, document: &Arc<Document>| u32::try_from(document.bytes).unwrap_or(u32::MAX);
+        let weigh =
+            |_: &String, document: &Arc<OpenApiDocument>| u32::try_from(document.bytes).unwrap_or(u32::MAX);
         let length = |_: &String, text: &Arc<str>| u32::try_from(text.len()).unwrap_or(u32::MAX);
         Self {
             read: Cache::builder().max_capacity(MAX_KEPT).weigher(weigh).build(),
@@ -52,10 +53,14 @@ impl Documents {
     }
 
     /// The document of a product.
-    pub async fn of(&self, own: &kube::Client, product: &APIProduct) -> Result<Arc<Document>, Problem> {
+    pub async fn of(
+        &self,
+        own: &kube::Client,
+        product: &APIProduct,
+    ) -> Result<Arc<OpenApiDocument>, Problem> {
         let reading = async {
             let text = self.text(own, product).await?;
-            let read = tokio::task::block_in_place(|| Document::parse(&text));
+            let read = tokio::task::block_in_place(|| OpenApiDocument::parse(&text));
             read.map(Arc::new).map_err(|why| Problem::unprocessable(why.to_string()))
         };
         // Whoever comes while it is read waits for that.
@@ -120,7 +125,7 @@ mod tests {
             "status": {"openapi": openapi},
         }))
         .unwrap();
-        let documents = Documents::new();
+        let documents = DocumentCache::new();
         let text = Arc::from("openapi: 3.0.0\ninfo: {title: P, version: '1'}\npaths: {}");
         documents.unpacked.insert(key(&product, status(&product).unwrap()), text).await;
         // Nobody is there to give the ConfigMap.

@@ -17,12 +17,12 @@ pub struct DemoUsers(BTreeMap<String, DemoUser>);
 enum DemoUser {
     /// A path, if it begins with a slash; otherwise the token itself.
     Text(String),
-    Full(Full),
+    Full(FullDemoUser),
 }
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Full {
+struct FullDemoUser {
     token: Option<String>,
     token_file: Option<PathBuf>,
     email: Option<String>,

@@ -14,9 +14,9 @@ use tracing::{info, warn};
 use super::{
     cookies::Cookies,
     demo::DemoUsers,
-    oidc::{Oidc, OidcError},
-    open::{Limits, Opened, Session, Tokens, Who},
-    seal::Seal,
+    oidc::{OidcError, OidcIssuer},
+    open::{IssuerTokens, OpenSession, Session, SessionLimits, SessionOwner},
+    seal::CookieSeal,
 };
 use crate::{
     args::{Identity, SessionArgs},
@@ -42,9 +42,9 @@ const MAX_GROUP_BYTES: usize = 3 * 1024;
 
 /// Everything about sessions.
 pub struct Sessions {
-    pub seal: Arc<Seal>,
+    pub seal: Arc<CookieSeal>,
     pub cookies: Cookies,
-    pub oidc: Option<Arc<Oidc>>,
+    pub oidc: Option<Arc<OidcIssuer>>,
     pub demo: Option<Arc<DemoUsers>>,
     settings: SessionArgs,
     /// Sessions that were ended before their time.
@@ -52,17 +52,17 @@ pub struct Sessions {
 }
 
 /// A session, what it shows the API server, and cookies to send if it has changed.
-pub struct Resumed {
-    pub opened: Arc<Opened>,
+pub struct ResumedSession {
+    pub opened: Arc<OpenSession>,
     pub credential: Credential,
     pub renewed: Vec<HeaderValue>,
 }
 
 impl Sessions {
     pub fn new(
-        seal: Arc<Seal>,
+        seal: Arc<CookieSeal>,
         cookies: Cookies,
-        oidc: Option<Arc<Oidc>>,
+        oidc: Option<Arc<OidcIssuer>>,
         demo: Option<Arc<DemoUsers>>,
         settings: SessionArgs,
     ) -> Self {
@@ -70,8 +70,8 @@ impl Sessions {
         Self { seal, cookies, oidc, demo, settings, ended }
     }
 
-    fn limits(&self) -> Limits {
-        Limits { lifetime: self.settings.session_lifetime, idle: self.settings.session_idle }
+    fn limits(&self) -> SessionLimits {
+        SessionLimits { lifetime: self.settings.session_lifetime, idle: self.settings.session_idle }
     }
 
     /// Time for which a session may be unused.
@@ -80,9 +80,9 @@ impl Sessions {
     }
 
     /// The cookies of a new session. Whoever cannot have one is told why.
-    pub fn begin(&self, who: Who, now: Timestamp) -> Result<Vec<HeaderValue>, Problem> {
+    pub fn begin(&self, who: SessionOwner, now: Timestamp) -> Result<Vec<HeaderValue>, Problem> {
         let session = Session::new(who, now);
-        if let Who::Oidc(tokens) = &session.who {
+        if let SessionOwner::Oidc(tokens) = &session.who {
             self.shown(&session, tokens)?;
         }
         self.written(&session, now)
@@ -102,7 +102,7 @@ impl Sessions {
     fn end(&self, session: &Session) -> Timestamp {
         // The cookie may stay until the end of the session's life; when it is idle is checked at each request.
         let limits = self.limits();
-        session.ends(Limits { idle: limits.lifetime.max(Duration::from_secs(1)), ..limits })
+        session.ends(SessionLimits { idle: limits.lifetime.max(Duration::from_secs(1)), ..limits })
     }
 
     /// The session of a cookie, if it has one that holds, and whether a former key has sealed it.
@@ -121,12 +121,12 @@ impl Sessions {
         headers: &HeaderMap,
         is_use: bool,
         now: Timestamp,
-    ) -> Result<Resumed, Problem> {
+    ) -> Result<ResumedSession, Problem> {
         let (mut session, is_old) = self.opened(headers, now).ok_or_else(Problem::unauthenticated)?;
         let fresh = self.freshened(&session.who, now).await?;
         let is_fresh = fresh.is_some();
         if let Some(tokens) = fresh {
-            session.who = Who::Oidc(tokens);
+            session.who = SessionOwner::Oidc(tokens);
         }
         let credential = self.credential(&session).await.ok_or_else(Problem::unauthenticated)?;
         let is_noted = is_use && (session.used(self.limits(), now) || is_old);
@@ -137,13 +137,13 @@ impl Sessions {
             Vec::new()
         });
         let ends = session.ends(self.limits());
-        Ok(Resumed { opened: Arc::new(Opened { session, ends }), credential, renewed })
+        Ok(ResumedSession { opened: Arc::new(OpenSession { session, ends }), credential, renewed })
     }
 
     /// Renews tokens that end soon; `None` if nothing was to be done. A problem if nothing holds any more, or nobody can
     /// say so.
-    async fn freshened(&self, who: &Who, now: Timestamp) -> Result<Option<Tokens>, Problem> {
-        let (Who::Oidc(tokens), Some(oidc)) = (who, &self.oidc) else { return Ok(None) };
+    async fn freshened(&self, who: &SessionOwner, now: Timestamp) -> Result<Option<IssuerTokens>, Problem> {
+        let (SessionOwner::Oidc(tokens), Some(oidc)) = (who, &self.oidc) else { return Ok(None) };
         if tokens.ends - now.as_second() > AHEAD {
             return Ok(None);
         }
@@ -169,20 +169,20 @@ impl Sessions {
 
     /// The tokens after an answer without a new ID token. Passed through, the former one ends when it says; for an
     /// impersonated session, the issuer has said that its login still holds.
-    fn kept(&self, renewed: Tokens, now: Timestamp) -> Option<Tokens> {
+    fn kept(&self, renewed: IssuerTokens, now: Timestamp) -> Option<IssuerTokens> {
         let ends = match self.settings.identity {
             Identity::Passthrough => renewed.ends,
             Identity::Impersonate => now.as_second() + REPROVEN,
         };
-        (ends > now.as_second()).then_some(Tokens { ends, ..renewed })
+        (ends > now.as_second()).then_some(IssuerTokens { ends, ..renewed })
     }
 
     /// The credential of a session for the API server. One whose name cannot be used any more has none, and the next
     /// login says why.
     async fn credential(&self, session: &Session) -> Option<Credential> {
         match &session.who {
-            Who::Demo(name) => self.demo.as_ref()?.token(name).await.map(Credential::Token),
-            Who::Oidc(tokens) => {
+            SessionOwner::Demo(name) => self.demo.as_ref()?.token(name).await.map(Credential::Token),
+            SessionOwner::Oidc(tokens) => {
                 // A cookie of a former configuration has no issuer any more.
                 self.oidc.as_ref()?;
                 self.shown(session, tokens).ok()
@@ -191,7 +191,7 @@ impl Sessions {
     }
 
     /// The credential of a session that began at the issuer.
-    fn shown(&self, session: &Session, tokens: &Tokens) -> Result<Credential, Problem> {
+    fn shown(&self, session: &Session, tokens: &IssuerTokens) -> Result<Credential, Problem> {
         match self.settings.identity {
             Identity::Passthrough => Ok(Credential::Token(SecretString::from(tokens.id.as_str()))),
             Identity::Impersonate => impersonated(&self.settings, &session.claims().unwrap_or_default()),
@@ -201,8 +201,8 @@ impl Sessions {
     /// Time from which the API server does not take any more what a session shows.
     pub fn shown_until(&self, session: &Session) -> Option<Timestamp> {
         match (&session.who, self.settings.identity) {
-            (Who::Oidc(tokens), Identity::Passthrough) => Timestamp::from_second(tokens.ends).ok(),
-            (Who::Demo(_), _) | (_, Identity::Impersonate) => None,
+            (SessionOwner::Oidc(tokens), Identity::Passthrough) => Timestamp::from_second(tokens.ends).ok(),
+            (SessionOwner::Demo(_), _) | (_, Identity::Impersonate) => None,
         }
     }
 
@@ -213,7 +213,7 @@ impl Sessions {
     /// Ends a session: its cookie opens nothing here any more, and its refresh token is revoked.
     pub async fn end_now(&self, session: &Session) -> Vec<HeaderValue> {
         self.ended.insert(session.id.clone(), ());
-        if let (Who::Oidc(tokens), Some(oidc)) = (&session.who, &self.oidc)
+        if let (SessionOwner::Oidc(tokens), Some(oidc)) = (&session.who, &self.oidc)
             && let Err(error) = oidc.revoke(tokens).await
         {
             warn!("the refresh token of a session could not be revoked: {}", ErrorChain(&error));
@@ -309,10 +309,13 @@ mod tests {
         assert_eq!(groups.len(), MAX_GROUP_BYTES / 10);
     }
 
-    fn of_issuer(flags: &[&str], id: &str) -> (Sessions, Who) {
-        let tokens = Tokens { id: id.to_owned(), refresh: Some("r".repeat(100)), ends: 500 };
+    fn of_issuer(flags: &[&str], id: &str) -> (Sessions, SessionOwner) {
+        let tokens = IssuerTokens { id: id.to_owned(), refresh: Some("r".repeat(100)), ends: 500 };
         let cookies = Cookies::new(false);
-        (Sessions::new(Arc::new(Seal::random()), cookies, None, None, settings(flags)), Who::Oidc(tokens))
+        (
+            Sessions::new(Arc::new(CookieSeal::random()), cookies, None, None, settings(flags)),
+            SessionOwner::Oidc(tokens),
+        )
     }
 
     #[test]
@@ -336,11 +339,11 @@ mod tests {
             let until = sessions.shown_until(&Session::new(who, at));
             assert_eq!(until.map(Timestamp::as_second), expected, "{identity}");
         }
-        let people = demo(Seal::random());
-        assert_eq!(people.shown_until(&Session::new(Who::Demo("ann".into()), at)), None);
+        let people = demo(CookieSeal::random());
+        assert_eq!(people.shown_until(&Session::new(SessionOwner::Demo("ann".into()), at)), None);
     }
 
-    fn demo(seal: Seal) -> Sessions {
+    fn demo(seal: CookieSeal) -> Sessions {
         let people = DemoUsers::from([("ann", "token")]);
         let cookies = Cookies::new(false);
         Sessions::new(Arc::new(seal), cookies, None, Some(Arc::new(people)), settings(&[]))
@@ -354,8 +357,8 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_uses_ends_and_what_was_ended_stays_so() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let sessions = demo(Seal::random());
-        let headers = request(&sessions.begin(Who::Demo("ann".into()), at(0)).unwrap());
+        let sessions = demo(CookieSeal::random());
+        let headers = request(&sessions.begin(SessionOwner::Demo("ann".into()), at(0)).unwrap());
         let resumed = async |is_use, now| sessions.resume(&headers, is_use, at(now)).await;
         assert!(resumed(true, 30).await.unwrap().renewed.is_empty());
         assert!(!resumed(true, 90).await.unwrap().renewed.is_empty(), "use is noted");
@@ -368,9 +371,9 @@ mod tests {
         let opened = resumed(true, 100).await.unwrap().opened;
         sessions.end_now(&opened.session).await;
         assert!(resumed(true, 100).await.is_err(), "a copy of the cookie opens nothing");
-        let elsewhere = demo(Seal::random());
+        let elsewhere = demo(CookieSeal::random());
         assert!(elsewhere.resume(&headers, true, at(10)).await.is_err());
-        let gone = sessions.begin(Who::Demo("bob".into()), at(0)).unwrap();
+        let gone = sessions.begin(SessionOwner::Demo("bob".into()), at(0)).unwrap();
         assert!(sessions.resume(&request(&gone), true, at(1)).await.is_err());
     }
 }

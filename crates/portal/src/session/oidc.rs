@@ -26,8 +26,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    open::{Tokens, claims},
-    renewals::Renewals,
+    open::{IssuerTokens, claims},
+    renewals::TokenRenewals,
 };
 use crate::args::ServiceArgs;
 
@@ -38,7 +38,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(600);
 const LEEWAY: SignedDuration = SignedDuration::from_secs(30);
 
 /// An issuer, as the portal's flags name it.
-pub struct Oidc {
+pub struct OidcIssuer {
     pub issuer: String,
     client_id: String,
     secret_file: Option<PathBuf>,
@@ -46,13 +46,13 @@ pub struct Oidc {
     redirect_uri: String,
     fetcher: Fetcher,
     keys: Arc<Jwks>,
-    known: Cache<(), Arc<Discovery>>,
-    renewals: Renewals,
+    known: Cache<(), Arc<DiscoveryDocument>>,
+    renewals: TokenRenewals,
 }
 
 /// The discovery document of the issuer.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Discovery {
+pub struct DiscoveryDocument {
     issuer: String,
     authorization_endpoint: String,
     token_endpoint: String,
@@ -64,7 +64,7 @@ pub struct Discovery {
 }
 
 /// The proof that a browser must bring back from the issuer.
-pub struct Proof {
+pub struct LoginProof {
     pub state: String,
     pub nonce: String,
     pub verifier: String,
@@ -102,7 +102,7 @@ impl From<FetchError> for OidcError {
     }
 }
 
-impl Oidc {
+impl OidcIssuer {
     /// The issuer of the flags, whose keys are kept fresh from now on.
     pub fn start(
         args: &ServiceArgs,
@@ -132,14 +132,14 @@ impl Oidc {
             redirect_uri: format!("{}/callback", args.external_url.as_deref().unwrap_or_default()),
             keys: Jwks::start(tasks, source, KeyFreshness::default()),
             known: Cache::builder().max_capacity(1).time_to_live(KNOWN_FOR).build(),
-            renewals: Renewals::new(tasks),
+            renewals: TokenRenewals::new(tasks),
             issuer,
             fetcher,
         })
     }
 
     /// The discovery document.
-    pub async fn discovery(&self) -> Result<Arc<Discovery>, OidcError> {
+    pub async fn discovery(&self) -> Result<Arc<DiscoveryDocument>, OidcError> {
         if let Some(known) = self.known.get(&()).await {
             return Ok(known);
         }
@@ -149,7 +149,7 @@ impl Oidc {
         if fetched.status != StatusCode::OK {
             return Err(OidcError::Discovery(format!("it was answered {}", fetched.status.as_u16())));
         }
-        let found: Discovery = serde_json::from_slice(&fetched.body)
+        let found: DiscoveryDocument = serde_json::from_slice(&fetched.body)
             .map_err(|_| OidcError::Discovery("it lacks a member that a login needs".to_owned()))?;
         if found.issuer != self.issuer {
             return Err(OidcError::OtherIssuer(differing(&found.issuer, &self.issuer)));
@@ -160,7 +160,7 @@ impl Oidc {
     }
 
     /// The URL at the issuer where a login begins. A silent one asks nothing of the person.
-    pub async fn login_url(&self, proof: &Proof, is_silent: bool) -> Result<String, OidcError> {
+    pub async fn login_url(&self, proof: &LoginProof, is_silent: bool) -> Result<String, OidcError> {
         let discovery = self.discovery().await?;
         let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(proof.verifier.as_bytes()));
         let mut pairs = vec![
@@ -187,8 +187,8 @@ impl Oidc {
         &self,
         code: &str,
         issuer: Option<&str>,
-        proof: &Proof,
-    ) -> Result<Tokens, OidcError> {
+        proof: &LoginProof,
+    ) -> Result<IssuerTokens, OidcError> {
         let discovery = self.discovery().await?;
         let announced = discovery.authorization_response_iss_parameter_supported;
         if issuer.map_or(announced, |issuer| issuer != self.issuer) {
@@ -205,7 +205,7 @@ impl Oidc {
     }
 
     /// Exchanges a refresh token. Requests that come at the same time share one exchange.
-    pub async fn refresh(self: &Arc<Self>, former: &Tokens) -> Result<Tokens, Arc<OidcError>> {
+    pub async fn refresh(self: &Arc<Self>, former: &IssuerTokens) -> Result<IssuerTokens, Arc<OidcError>> {
         let token = former.refresh.clone().unwrap_or_default();
         let (oidc, former) = (Arc::clone(self), former.clone());
         let key = token.clone();
@@ -214,7 +214,7 @@ impl Oidc {
 
     /// Exchanges a refresh token at the issuer. An answer may come without a new ID token or refresh token: the former
     /// one then stays (`OpenID` Connect Core 1.0, section 12.2).
-    async fn renewed(&self, token: &str, former: &Tokens) -> Result<Tokens, OidcError> {
+    async fn renewed(&self, token: &str, former: &IssuerTokens) -> Result<IssuerTokens, OidcError> {
         let discovery = self.discovery().await?;
         let pairs = [("grant_type", "refresh_token"), ("refresh_token", token)];
         let answer = self.post(&discovery.token_endpoint, &discovery, &pairs).await?;
@@ -231,7 +231,7 @@ impl Oidc {
     }
 
     /// Revokes a refresh token, where the issuer offers that.
-    pub async fn revoke(&self, tokens: &Tokens) -> Result<(), OidcError> {
+    pub async fn revoke(&self, tokens: &IssuerTokens) -> Result<(), OidcError> {
         let discovery = self.discovery().await?;
         let (Some(endpoint), Some(token)) = (&discovery.revocation_endpoint, &tokens.refresh) else {
             return Ok(());
@@ -244,7 +244,7 @@ impl Oidc {
     async fn post(
         &self,
         endpoint: &str,
-        discovery: &Discovery,
+        discovery: &DiscoveryDocument,
         pairs: &[(&str, &str)],
     ) -> Result<Value, OidcError> {
         let secret = self.secret().await?;
@@ -286,7 +286,7 @@ impl Oidc {
         answer: &Value,
         former: Option<&str>,
         nonce: Option<&str>,
-    ) -> Result<Tokens, OidcError> {
+    ) -> Result<IssuerTokens, OidcError> {
         let Some(id) = answer["id_token"].as_str() else {
             return Err(OidcError::Token("there is none; ask for the scope openid".to_owned()));
         };
@@ -297,7 +297,7 @@ impl Oidc {
         let all = claims(id).unwrap_or_default();
         for_us(&checked, &all, &self.client_id, nonce).map_err(|why| OidcError::Token(why.to_owned()))?;
         let refresh = refresh_token(answer).or(former).map(str::to_owned);
-        Ok(Tokens { id: id.to_owned(), refresh, ends: checked.exp.map_or(0, |end| end.0) })
+        Ok(IssuerTokens { id: id.to_owned(), refresh, ends: checked.exp.map_or(0, |end| end.0) })
     }
 
     /// Checks signature, issuer and time; asks for the keys once more if the token names an unknown one.
@@ -321,7 +321,7 @@ impl Oidc {
 
 /// What tokens become by an answer without a new ID token. It has an access token at least: what is in between may answer
 /// anything.
-fn spared(answer: &Value, token: &str, former: &Tokens) -> Result<Tokens, OidcError> {
+fn spared(answer: &Value, token: &str, former: &IssuerTokens) -> Result<IssuerTokens, OidcError> {
     if let Some(said) = answer["error"].as_str() {
         return Err(OidcError::Refused(quoted(said)));
     }
@@ -329,7 +329,7 @@ fn spared(answer: &Value, token: &str, former: &Tokens) -> Result<Tokens, OidcEr
         return Err(OidcError::Silent("the answer has no token".to_owned()));
     }
     let refresh = refresh_token(answer).unwrap_or(token);
-    Ok(Tokens { refresh: Some(refresh.to_owned()), ..former.clone() })
+    Ok(IssuerTokens { refresh: Some(refresh.to_owned()), ..former.clone() })
 }
 
 /// The refresh token of an answer; an empty one is none.
@@ -409,14 +409,14 @@ mod tests {
 
     #[test]
     fn an_answer_without_an_id_token_is_one_of_the_issuer() {
-        let former = Tokens { id: "i".to_owned(), refresh: Some("one".to_owned()), ends: 7 };
+        let former = IssuerTokens { id: "i".to_owned(), refresh: Some("one".to_owned()), ends: 7 };
         let renewed = |answer: Value| spared(&answer, "one", &former);
         for (answer, refresh) in [
             (json!({"access_token": "a"}), "one"),
             (json!({"access_token": "a", "refresh_token": ""}), "one"),
             (json!({"access_token": "a", "refresh_token": "two"}), "two"),
         ] {
-            let expected = Tokens { refresh: Some(refresh.to_owned()), ..former.clone() };
+            let expected = IssuerTokens { refresh: Some(refresh.to_owned()), ..former.clone() };
             assert!(renewed(answer.clone()).is_ok_and(|tokens| tokens == expected), "{answer}");
         }
         for (answer, is_silence) in

@@ -21,28 +21,28 @@ pub struct Session {
     pub login: i64,
     /// Time of the last use.
     pub seen: i64,
-    pub who: Who,
+    pub who: SessionOwner,
 }
 
 /// Whose session it is.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub enum Who {
+pub enum SessionOwner {
     /// One of the people for demonstrations.
     Demo(String),
     /// Somebody who has logged in at the issuer.
-    Oidc(Tokens),
+    Oidc(IssuerTokens),
 }
 
 /// The tokens of the issuer.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Tokens {
+pub struct IssuerTokens {
     pub id: String,
     pub refresh: Option<String>,
     /// End of the ID token, in seconds since 1970.
     pub ends: i64,
 }
 
-impl Who {
+impl SessionOwner {
     /// Length of what the issuer has given, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
@@ -54,14 +54,14 @@ impl Who {
 
 /// Limits for sessions.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct SessionLimits {
     pub lifetime: Duration,
     pub idle: Duration,
 }
 
 /// An open session.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenSession {
     pub session: Session,
     /// Time at which it ends if nothing uses it.
     pub ends: Timestamp,
@@ -69,25 +69,25 @@ pub struct Opened {
 
 impl Session {
     /// A new session, with an id that no earlier one had.
-    pub fn new(who: Who, now: Timestamp) -> Self {
+    pub fn new(who: SessionOwner, now: Timestamp) -> Self {
         let now = now.as_second();
         Self { id: word(), csrf: word(), login: now, seen: now, who }
     }
 
     /// The end of the session if nothing uses it any more.
-    pub fn ends(&self, limits: Limits) -> Timestamp {
+    pub fn ends(&self, limits: SessionLimits) -> Timestamp {
         let absolute = self.login.saturating_add(seconds(limits.lifetime));
         let idle = self.seen.saturating_add(seconds(limits.idle));
         Timestamp::from_second(absolute.min(idle)).unwrap_or(Timestamp::MIN)
     }
 
     /// Returns `true` if the session holds at a time. One from the future does not.
-    pub fn holds(&self, limits: Limits, now: Timestamp) -> bool {
+    pub fn holds(&self, limits: SessionLimits, now: Timestamp) -> bool {
         self.login <= now.as_second() + NOTED_EVERY && now < self.ends(limits)
     }
 
     /// Notes that somebody uses the session; `true` if that is worth a new cookie.
-    pub fn used(&mut self, limits: Limits, now: Timestamp) -> bool {
+    pub fn used(&mut self, limits: SessionLimits, now: Timestamp) -> bool {
         // Where sessions end soon, use counts sooner.
         let is_due = now.as_second() - self.seen >= NOTED_EVERY.min(seconds(limits.idle) / 10);
         if is_due {
@@ -98,7 +98,7 @@ impl Session {
 
     /// The claims of the ID token, which was checked at the login.
     pub fn claims(&self) -> Option<Value> {
-        let Who::Oidc(tokens) = &self.who else { return None };
+        let SessionOwner::Oidc(tokens) = &self.who else { return None };
         claims(&tokens.id)
     }
 }
@@ -118,9 +118,9 @@ fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
-impl std::fmt::Debug for Who {
+impl std::fmt::Debug for SessionOwner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Who")
+        f.write_str("SessionOwner")
     }
 }
 
@@ -128,7 +128,8 @@ impl std::fmt::Debug for Who {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { lifetime: Duration::from_hours(8), idle: Duration::from_mins(30) };
+    const LIMITS: SessionLimits =
+        SessionLimits { lifetime: Duration::from_hours(8), idle: Duration::from_mins(30) };
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_session_ends_after_eight_hours_or_half_an_hour_without_use() {
-        let mut session = Session::new(Who::Demo("ann".into()), at(1000));
+        let mut session = Session::new(SessionOwner::Demo("ann".into()), at(1000));
         assert!(session.holds(LIMITS, at(1000)) && session.holds(LIMITS, at(1000 + 1799)));
         assert!(!session.holds(LIMITS, at(1000 + 1800)), "idle");
         assert!(!session.used(LIMITS, at(1059)), "no new cookie for each request");
@@ -145,9 +146,9 @@ mod tests {
         }
         assert!(session.holds(LIMITS, at(1000 + 8 * 3600 - 1)));
         assert!(!session.holds(LIMITS, at(1000 + 8 * 3600)), "use does not extend it beyond its end");
-        assert!(!Session::new(Who::Demo("ann".into()), at(9000)).holds(LIMITS, at(1000)));
-        let mut short = Session::new(Who::Demo("ann".into()), at(1000));
-        let limits = Limits { idle: Duration::from_secs(20), ..LIMITS };
+        assert!(!Session::new(SessionOwner::Demo("ann".into()), at(9000)).holds(LIMITS, at(1000)));
+        let mut short = Session::new(SessionOwner::Demo("ann".into()), at(1000));
+        let limits = SessionLimits { idle: Duration::from_secs(20), ..LIMITS };
         assert!(
             !short.used(limits, at(1001)) && short.used(limits, at(1002)),
             "a short time is extended, too"
@@ -156,7 +157,9 @@ mod tests {
 
     #[test]
     fn no_two_sessions_are_alike_and_none_shows_its_tokens() {
-        let who = || Who::Oidc(Tokens { id: "a.b.c".into(), refresh: Some("secret".into()), ends: 1 });
+        let who = || {
+            SessionOwner::Oidc(IssuerTokens { id: "a.b.c".into(), refresh: Some("secret".into()), ends: 1 })
+        };
         let (one, other) = (Session::new(who(), at(1)), Session::new(who(), at(1)));
         assert!(one.id != other.id && one.csrf != other.csrf && one.csrf.len() == 32);
         assert!(!format!("{one:?}").contains("secret"));

@@ -7,18 +7,18 @@ use moka::future::Cache;
 use portolan_runtime::tasks::Tasks;
 use tokio::sync::oneshot;
 
-use super::{oidc::OidcError, open::Tokens};
+use super::{oidc::OidcError, open::IssuerTokens};
 
 /// Time for which requests that came with one refresh token share what it was exchanged for.
 const SHARED_FOR: Duration = Duration::from_secs(60);
 
 /// The results of recent exchanges of refresh tokens.
-pub struct Renewals {
-    known: Cache<String, Tokens>,
+pub struct TokenRenewals {
+    known: Cache<String, IssuerTokens>,
     tasks: Tasks,
 }
 
-impl Renewals {
+impl TokenRenewals {
     pub fn new(tasks: &Tasks) -> Self {
         let known = Cache::builder().max_capacity(10_000).time_to_live(SHARED_FOR).build();
         Self { known, tasks: tasks.clone() }
@@ -28,8 +28,8 @@ impl Renewals {
     pub async fn shared(
         &self,
         token: String,
-        exchange: impl Future<Output = Result<Tokens, OidcError>> + Send + 'static,
-    ) -> Result<Tokens, Arc<OidcError>> {
+        exchange: impl Future<Output = Result<IssuerTokens, OidcError>> + Send + 'static,
+    ) -> Result<IssuerTokens, Arc<OidcError>> {
         let known = self.known.clone();
         let (tell, told) = oneshot::channel();
         // A browser that leaves a page gives its requests up, and comes back with the same token from the next one.
@@ -53,13 +53,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_exchange_comes_to_its_end_though_nobody_waits_for_it() {
-        let renewals = Renewals::new(&Tasks::default());
+        let renewals = TokenRenewals::new(&Tasks::default());
         let (begun, answered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (begins, answer) = (Arc::clone(&begun), Arc::clone(&answered));
         let exchange = async move {
             begins.notify_one();
             answer.notified().await;
-            Ok(Tokens { id: "id".to_owned(), refresh: Some("second".to_owned()), ends: 1 })
+            Ok(IssuerTokens { id: "id".to_owned(), refresh: Some("second".to_owned()), ends: 1 })
         };
         tokio::select! {
             _ = renewals.shared("first".to_owned(), exchange) => panic!("it has not been answered"),

@@ -27,16 +27,16 @@ pub enum KeyError {
 
 /// The sealed content, and whether it should be sealed again.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unsealed {
+pub struct UnsealedCookie {
     pub plain: Vec<u8>,
     /// `true` if a former key has sealed it.
     pub is_old: bool,
 }
 
 /// The keys of this process.
-pub struct Seal(RwLock<Vec<LessSafeKey>>);
+pub struct CookieSeal(RwLock<Vec<LessSafeKey>>);
 
-impl Seal {
+impl CookieSeal {
     /// A seal of a key that nobody else has: sessions end with the process.
     pub fn random() -> Self {
         Self::of(&[rand::rng().random::<[u8; KEY_BYTES]>()])
@@ -75,7 +75,7 @@ impl Seal {
     }
 
     /// Opens what was sealed for this purpose.
-    pub fn open(&self, purpose: &str, text: &str) -> Option<Unsealed> {
+    pub fn open(&self, purpose: &str, text: &str) -> Option<UnsealedCookie> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
         let nonce: [u8; NONCE_LEN] = nonce.try_into().ok()?;
@@ -84,7 +84,7 @@ impl Seal {
             let mut copy = sealed.to_vec();
             let aad = Aad::from(purpose.as_bytes());
             let plain = key.open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut copy).ok()?;
-            Some(Unsealed { plain: plain.to_vec(), is_old: index > 0 })
+            Some(UnsealedCookie { plain: plain.to_vec(), is_old: index > 0 })
         })
     }
 }
@@ -121,17 +121,20 @@ mod tests {
 
     #[test]
     fn what_was_sealed_opens_for_its_purpose_only() {
-        let seal = Seal::random();
+        let seal = CookieSeal::random();
         let text = seal.seal("session", b"ann");
-        assert_eq!(seal.open("session", &text), Some(Unsealed { plain: b"ann".to_vec(), is_old: false }));
+        assert_eq!(
+            seal.open("session", &text),
+            Some(UnsealedCookie { plain: b"ann".to_vec(), is_old: false })
+        );
         assert_ne!(text, seal.seal("session", b"ann"), "each has its own nonce");
         assert_eq!(seal.open("login", &text), None);
-        assert_eq!(Seal::random().open("session", &text), None);
+        assert_eq!(CookieSeal::random().open("session", &text), None);
     }
 
     #[test]
     fn nothing_that_was_changed_opens() {
-        let seal = Seal::random();
+        let seal = CookieSeal::random();
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(seal.seal("session", b"ann")).unwrap();
         for place in 0..bytes.len() {
             let mut changed = bytes.clone();
@@ -146,13 +149,13 @@ mod tests {
     #[test]
     fn a_former_key_opens_and_says_so() {
         let (old, new) = ([1; KEY_BYTES], [2; KEY_BYTES]);
-        let text = Seal::of(&[old]).seal("session", b"ann");
-        let both = Seal::of(&[new, old]);
+        let text = CookieSeal::of(&[old]).seal("session", b"ann");
+        let both = CookieSeal::of(&[new, old]);
         assert!(both.open("session", &text).unwrap().is_old);
         let renewed = both.seal("session", b"ann");
-        assert_eq!(Seal::of(&[old]).open("session", &renewed), None);
-        assert!(!Seal::of(&[new]).open("session", &renewed).unwrap().is_old);
-        assert_eq!(Seal::of(&[new]).open("session", &text), None, "once it is gone, it opens nothing");
+        assert_eq!(CookieSeal::of(&[old]).open("session", &renewed), None);
+        assert!(!CookieSeal::of(&[new]).open("session", &renewed).unwrap().is_old);
+        assert_eq!(CookieSeal::of(&[new]).open("session", &text), None, "once it is gone, it opens nothing");
     }
 
     #[test]

@@ -11,41 +11,41 @@ use tokio::time::Instant;
 const LAG: Duration = Duration::from_secs(90);
 
 /// Namespace and name.
-type Place = (String, String);
+type ObjectKey = (String, String);
 
 /// The results of our own writes.
-pub struct Overlay<K>(Mutex<HashMap<Place, (Written<K>, Instant)>>);
+pub struct WriteOverlay<K>(Mutex<HashMap<ObjectKey, (WriteOutcome<K>, Instant)>>);
 
-enum Written<K> {
+enum WriteOutcome<K> {
     /// An object came or changed.
     Is(Arc<K>),
     /// The object of this uid went.
     Gone(String),
 }
 
-impl<K> Default for Overlay<K> {
+impl<K> Default for WriteOverlay<K> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: Resource> Overlay<K> {
+impl<K: Resource> WriteOverlay<K> {
     pub fn wrote(&self, object: Arc<K>) {
-        self.put(place(&*object), Written::Is(object));
+        self.put(place(&*object), WriteOutcome::Is(object));
     }
 
     pub fn deleted(&self, object: &K) {
-        self.put(place(object), Written::Gone(object.uid().unwrap_or_default()));
+        self.put(place(object), WriteOutcome::Gone(object.uid().unwrap_or_default()));
     }
 
-    fn put(&self, place: Place, written: Written<K>) {
+    fn put(&self, place: ObjectKey, written: WriteOutcome<K>) {
         let mut all = self.0.lock();
         all.retain(|_, (_, at)| at.elapsed() < LAG);
-        let is_old = |written: &Written<K>| match (written, all.get(&place)) {
-            (Written::Is(new), Some((Written::Is(known), _))) => {
+        let is_old = |written: &WriteOutcome<K>| match (written, all.get(&place)) {
+            (WriteOutcome::Is(new), Some((WriteOutcome::Is(known), _))) => {
                 new.uid() == known.uid() && version(new.meta()) < version(known.meta())
             }
-            (Written::Is(new), Some((Written::Gone(uid), _))) => new.uid().as_deref() == Some(uid),
+            (WriteOutcome::Is(new), Some((WriteOutcome::Gone(uid), _))) => new.uid().as_deref() == Some(uid),
             _ => false,
         };
         if !is_old(&written) {
@@ -58,10 +58,10 @@ impl<K: Resource> Overlay<K> {
         let place = place(object);
         let mut all = self.0.lock();
         let is_caught_up = match all.get(&place) {
-            Some((Written::Is(written), _)) => {
+            Some((WriteOutcome::Is(written), _)) => {
                 written.uid() != object.uid() || version(object.meta()) >= version(written.meta())
             }
-            Some((Written::Gone(uid), _)) => object.uid().as_deref() != Some(uid),
+            Some((WriteOutcome::Gone(uid), _)) => object.uid().as_deref() != Some(uid),
             None => false,
         };
         if is_caught_up {
@@ -74,8 +74,8 @@ impl<K: Resource> Overlay<K> {
         let place = place(object);
         let mut all = self.0.lock();
         let is_the_same = match all.get(&place) {
-            Some((Written::Is(written), _)) => written.uid() == object.uid(),
-            Some((Written::Gone(uid), _)) => object.uid().as_deref() == Some(uid),
+            Some((WriteOutcome::Is(written), _)) => written.uid() == object.uid(),
+            Some((WriteOutcome::Gone(uid), _)) => object.uid().as_deref() == Some(uid),
             None => false,
         };
         if is_the_same {
@@ -85,9 +85,9 @@ impl<K: Resource> Overlay<K> {
 
     /// Returns `true` if a write has returned an object of this version.
     pub fn has(&self, wanted: u128) -> bool {
-        let is_it = |written: &Written<K>| match written {
-            Written::Is(object) => version(object.meta()) == wanted,
-            Written::Gone(_) => false,
+        let is_it = |written: &WriteOutcome<K>| match written {
+            WriteOutcome::Is(object) => version(object.meta()) == wanted,
+            WriteOutcome::Gone(_) => false,
         };
         self.0.lock().values().any(|(written, at)| at.elapsed() < LAG && is_it(written))
     }
@@ -98,7 +98,7 @@ impl<K: Resource> Overlay<K> {
         if all.is_empty() {
             return seen;
         }
-        let mut left: HashMap<&Place, &Written<K>> = all
+        let mut left: HashMap<&ObjectKey, &WriteOutcome<K>> = all
             .iter()
             .filter(|(_, (_, at))| at.elapsed() < LAG)
             .map(|(place, (written, _))| (place, written))
@@ -120,17 +120,17 @@ impl<K: Resource> Overlay<K> {
     }
 }
 
-fn place<K: Resource>(object: &K) -> Place {
+fn place<K: Resource>(object: &K) -> ObjectKey {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
-fn newest<K: Resource>(seen: Option<Arc<K>>, written: Option<&Written<K>>) -> Option<Arc<K>> {
+fn newest<K: Resource>(seen: Option<Arc<K>>, written: Option<&WriteOutcome<K>>) -> Option<Arc<K>> {
     match (seen, written) {
         (seen, None) => seen,
-        (None, Some(Written::Gone(_))) => None,
-        (None, Some(Written::Is(written))) => Some(Arc::clone(written)),
-        (Some(seen), Some(Written::Gone(uid))) => (seen.uid().as_deref() != Some(uid)).then_some(seen),
-        (Some(seen), Some(Written::Is(written))) => {
+        (None, Some(WriteOutcome::Gone(_))) => None,
+        (None, Some(WriteOutcome::Is(written))) => Some(Arc::clone(written)),
+        (Some(seen), Some(WriteOutcome::Gone(uid))) => (seen.uid().as_deref() != Some(uid)).then_some(seen),
+        (Some(seen), Some(WriteOutcome::Is(written))) => {
             let is_behind = seen.uid() != written.uid() || version(seen.meta()) < version(written.meta());
             Some(if is_behind { Arc::clone(written) } else { seen })
         }
@@ -156,7 +156,7 @@ mod tests {
         ConfigMap { metadata, ..ConfigMap::default() }
     }
 
-    fn listed(overlay: &Overlay<ConfigMap>, seen: &[ConfigMap]) -> Vec<String> {
+    fn listed(overlay: &WriteOverlay<ConfigMap>, seen: &[ConfigMap]) -> Vec<String> {
         let seen = seen.iter().cloned().map(Arc::new).collect();
         let show =
             |object: &Arc<ConfigMap>| format!("{}{}", object.name_any(), object.resource_version().unwrap());
@@ -167,7 +167,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_write_is_in_the_very_next_list() {
-        let overlay = Overlay::default();
+        let overlay = WriteOverlay::default();
         let seen = [object("a", "1", "1"), object("b", "2", "2")];
         overlay.wrote(Arc::new(object("c", "3", "3")));
         overlay.wrote(Arc::new(object("a", "1", "4")));
@@ -183,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_watch_has_shown_is_forgotten() {
-        let overlay = Overlay::default();
+        let overlay = WriteOverlay::default();
         overlay.wrote(Arc::new(object("a", "1", "4")));
         overlay.shown(&object("a", "1", "3"));
         assert_eq!(listed(&overlay, &[]), ["a4"]);

@@ -12,18 +12,18 @@ const MAX_ENDS: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The newest version that a watch has shown, and how objects ended.
-pub struct Reach {
+pub struct WatchProgress {
     seen: watch::Sender<u128>,
     ends: Mutex<VecDeque<(String, u128)>>,
 }
 
-impl Default for Reach {
+impl Default for WatchProgress {
     fn default() -> Self {
         Self { seen: watch::Sender::new(0), ends: Mutex::default() }
     }
 }
 
-impl Reach {
+impl WatchProgress {
     /// Everything up to a version was seen. One that is no number says nothing.
     pub fn shown(&self, version: u128) {
         if version < u128::MAX {
@@ -77,7 +77,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_version_is_waited_for_but_not_for_ever() {
-        let reach = Reach::default();
+        let reach = WatchProgress::default();
         reach.shown(5);
         reach.shown(3);
         reach.shown(u128::MAX);
@@ -89,7 +89,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_end_of_an_object_has_its_version() {
-        let reach = Reach::default();
+        let reach = WatchProgress::default();
         let (end, ()) = tokio::join!(reach.end_of("a"), async { reach.ended("a".to_owned(), 9) });
         assert_eq!((end, reach.end_of("b").await), (Some(9), None));
         assert!(reach.has_ended("a") && !reach.has_ended("b"));

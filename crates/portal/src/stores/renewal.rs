@@ -4,9 +4,9 @@ use tokio::{sync::Mutex, time::Instant};
 
 /// When the last read was begun, and whether it worked.
 #[derive(Default)]
-pub struct Renewal(Mutex<Option<(Instant, bool)>>);
+pub struct SharedRead(Mutex<Option<(Instant, bool)>>);
 
-impl Renewal {
+impl SharedRead {
     /// Returns `true` if `is_there` says so, or after a read that works. What was begun since a reader has `asked` counts
     /// for him, too: it has what he has seen, and if it failed, nobody who waited behind it waits for another one.
     pub async fn shared(
@@ -41,7 +41,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_behind_a_read_takes_its_result() {
         for works in [true, false] {
-            let (renewal, reads, begin) = (Renewal::default(), Cell::new(0), Instant::now());
+            let (renewal, reads, begin) = (SharedRead::default(), Cell::new(0), Instant::now());
             let read = || async {
                 reads.set(reads.get() + 1);
                 sleep(Duration::from_secs(8)).await;
@@ -59,7 +59,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_there_for_one_reader_says_nothing_to_another() {
-        let (renewal, asked) = (Renewal::default(), Instant::now());
+        let (renewal, asked) = (SharedRead::default(), Instant::now());
         assert!(renewal.shared(asked, || true, async { false }).await);
         assert!(!renewal.shared(asked, || false, async { false }).await);
     }
