@@ -13,9 +13,9 @@ use portolan_runtime::{
 };
 
 use crate::{
-    fetches::allowed::Allowed,
+    fetches::allowed::AllowedNetwork,
     notify::notifier::{Notifier, NotifierError},
-    settings::Settings,
+    settings::KeySettings,
 };
 
 /// Largest OpenAPI text in a status: more would weigh on every list of products.
@@ -78,7 +78,7 @@ pub struct FetchArgs {
     /// Networks that may be fetched from besides public addresses: 10.0.0.0/8 or the like, and `services` for those of
     /// the cluster's Services. Our own API server is never among them.
     #[arg(long, default_value = "services", value_name = "NETWORKS", value_delimiter = ',')]
-    pub fetch_allowed_cidrs: Vec<Allowed>,
+    pub fetch_allowed_cidrs: Vec<AllowedNetwork>,
     /// Limit for a whole fetch.
     #[arg(long, default_value = "10s", value_parser = interval, value_name = "DURATION")]
     pub fetch_timeout: Duration,
@@ -120,8 +120,8 @@ impl NotifyArgs {
 }
 
 impl ControllerArgs {
-    pub fn settings(&self) -> Settings {
-        Settings { max_keys_per_user: self.max_keys_per_user, rotation_overlap: self.rotation_overlap }
+    pub fn settings(&self) -> KeySettings {
+        KeySettings { max_keys_per_user: self.max_keys_per_user, rotation_overlap: self.rotation_overlap }
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!((args.max_keys_per_user, args.rotation_overlap), (10, Duration::from_hours(24)));
         assert!(args.namespaces.is_empty() && args.notify.notify_url.is_none());
         assert_eq!((args.fetch.openapi_spec_max_size, args.fetch.inline_bytes()), (512_000, INLINE_BYTES));
-        assert_eq!(args.fetch.fetch_allowed_cidrs, [Allowed::Services]);
+        assert_eq!(args.fetch.fetch_allowed_cidrs, [AllowedNetwork::Services]);
         for wrong in ["--fetch-allowed-cidrs=10.0.0.1", "--openapi-spec-max-size=0", "--notify-url=http://a"]
         {
             assert!(parse_from::<Args>("devportal", ["devportal", wrong]).is_err(), "{wrong}");

@@ -18,7 +18,7 @@ pub enum WatchedKind {
 
 /// A change in the cluster.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum ClusterChange {
     /// A kind was relisted: any object may differ, or be gone.
     Relisted(WatchedKind),
     Product(ObjectName),

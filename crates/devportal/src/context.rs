@@ -19,16 +19,16 @@ use tokio::{sync::mpsc::unbounded_channel, time::Instant};
 
 use crate::{
     args::ControllerArgs,
-    changes::{Change, KeyGroup, TargetName, WatchedKind},
-    fetches::{Fetchers, store::Fetches},
-    index::Index,
+    changes::{ClusterChange, KeyGroup, TargetName, WatchedKind},
+    fetches::{DocumentFetchers, store::Fetches},
+    index::GroupIndex,
     metrics::PortalMetrics,
     names::{ObjectName, RequesterAt, key_of_secret},
     notify::notifier::Notifier,
     rights::{ANNOTATION_REQUESTER, FreshRights},
-    scope::{Follower, Scoped},
-    settings::Settings,
-    turns::Turns,
+    scope::{KindFollower, ScopedCache},
+    settings::KeySettings,
+    turns::TurnLocks,
 };
 
 /// A Secret of which nothing but its metadata is known.
@@ -37,26 +37,26 @@ pub type SecretMeta = PartialObjectMeta<Secret>;
 /// Everything that a reconcile may use.
 pub struct Context {
     pub client: Client,
-    pub products: Scoped<APIProduct>,
-    pub keys: Scoped<APIKey>,
-    pub routes: Scoped<Route>,
-    pub plans: Scoped<PlanPolicy>,
-    pub auths: Scoped<AuthPolicy>,
+    pub products: ScopedCache<APIProduct>,
+    pub keys: ScopedCache<APIKey>,
+    pub routes: ScopedCache<Route>,
+    pub plans: ScopedCache<PlanPolicy>,
+    pub auths: ScopedCache<AuthPolicy>,
     /// The Secrets of products.
-    pub secrets: Scoped<SecretMeta>,
+    pub secrets: ScopedCache<SecretMeta>,
     /// The Roles of requesters, and their bindings.
-    pub roles: Scoped<Role>,
-    pub bindings: Scoped<RoleBinding>,
-    pub indexes: Indexes,
-    pub queues: Queues,
-    pub settings: Settings,
+    pub roles: ScopedCache<Role>,
+    pub bindings: ScopedCache<RoleBinding>,
+    pub indexes: GroupIndexes,
+    pub queues: ControllerQueues,
+    pub settings: KeySettings,
     pub reporter: EventReporter,
     pub controllers: ControllerMetrics,
     pub metrics: PortalMetrics,
     pub fetches: Fetches,
     /// Who is told what happens to keys.
     pub notifier: Option<Notifier>,
-    pub turns: Turns,
+    pub turns: TurnLocks,
     pub fresh_rights: FreshRights,
     /// Routes whose parents have yet to look at their latest change, and since when that is so.
     pub outdated: Mutex<BTreeMap<ObjectName, Instant>>,
@@ -64,27 +64,27 @@ pub struct Context {
 
 /// Groups of objects that a change concerns together.
 #[derive(Debug, Default)]
-pub struct Indexes {
+pub struct GroupIndexes {
     /// Products by route.
-    pub products: Index<ObjectName, ObjectName>,
-    pub keys: Index<KeyGroup, ObjectName>,
+    pub products: GroupIndex<ObjectName, ObjectName>,
+    pub keys: GroupIndex<KeyGroup, ObjectName>,
     /// Routes by gateway.
-    pub gateways: Index<ObjectName, ObjectName>,
-    pub plans: Index<TargetName, ObjectName>,
-    pub auths: Index<TargetName, ObjectName>,
+    pub gateways: GroupIndex<ObjectName, ObjectName>,
+    pub plans: GroupIndex<TargetName, ObjectName>,
+    pub auths: GroupIndex<TargetName, ObjectName>,
     /// Products by the selector of their keys.
-    pub selectors: Index<String, ObjectName>,
+    pub selectors: GroupIndex<String, ObjectName>,
 }
 
 /// The queues of the controllers.
 #[derive(Debug, Default)]
-pub struct Queues {
+pub struct ControllerQueues {
     pub products: Arc<WorkQueue<ObjectName>>,
     pub keys: Arc<WorkQueue<ObjectName>>,
     pub rights: Arc<WorkQueue<RequesterAt>>,
 }
 
-impl Indexes {
+impl GroupIndexes {
     pub fn requesters(&self) -> Vec<RequesterAt> {
         let groups = self.keys.all().into_iter().flat_map(|key| self.keys.groups(&key));
         groups
@@ -103,28 +103,30 @@ impl Context {
         process: &Process,
         client: &Client,
         instance: &str,
-        fetchers: Fetchers,
+        fetchers: DocumentFetchers,
         notifier: Option<Notifier>,
     ) -> Arc<Self> {
         let tasks = &process.tasks;
         let (changes, mut received) = unbounded_channel();
         let namespaces = &args.namespaces;
-        let follower = Follower { tasks, client, namespaces, changes: &changes };
+        let follower = KindFollower { tasks, client, namespaces, changes: &changes };
         let context = Arc::new(Self {
-            products: follower
-                .follow(WatchedKind::Product, "", |object| Some(Change::Product(ObjectName::of(object)))),
-            keys: follower.follow(WatchedKind::Key, "", |object| Some(Change::Key(ObjectName::of(object)))),
+            products: follower.follow(WatchedKind::Product, "", |object| {
+                Some(ClusterChange::Product(ObjectName::of(object)))
+            }),
+            keys: follower
+                .follow(WatchedKind::Key, "", |object| Some(ClusterChange::Key(ObjectName::of(object)))),
             routes: follower
-                .follow(WatchedKind::Route, "", |object| Some(Change::Route(ObjectName::of(object)))),
+                .follow(WatchedKind::Route, "", |object| Some(ClusterChange::Route(ObjectName::of(object)))),
             plans: follower.follow(WatchedKind::PlanPolicy, "", |object| {
-                Some(Change::PlanPolicy(ObjectName::of(object)))
+                Some(ClusterChange::PlanPolicy(ObjectName::of(object)))
             }),
             auths: follower.follow(WatchedKind::AuthPolicy, "", |object| {
-                Some(Change::AuthPolicy(ObjectName::of(object)))
+                Some(ClusterChange::AuthPolicy(ObjectName::of(object)))
             }),
             secrets: follower.follow(WatchedKind::Secret, LABEL_PRODUCT, |secret: &SecretMeta| {
                 // By its name, since it may have lost its owner.
-                Some(Change::SecretOf(ObjectName::new(
+                Some(ClusterChange::SecretOf(ObjectName::new(
                     secret.namespace()?,
                     key_of_secret(&secret.name_any())?,
                 )))
@@ -132,15 +134,15 @@ impl Context {
             roles: follower.follow(WatchedKind::Rights, LABEL_REQUESTER, |role: &Role| of_requester(role)),
             bindings: follower
                 .follow(WatchedKind::Rights, LABEL_REQUESTER, |binding: &RoleBinding| of_requester(binding)),
-            indexes: Indexes::default(),
-            queues: Queues::default(),
+            indexes: GroupIndexes::default(),
+            queues: ControllerQueues::default(),
             settings: args.settings(),
             reporter: EventReporter::new(client.clone(), "portolan-devportal", instance),
             controllers: ControllerMetrics::register(&process.metrics),
             metrics: PortalMetrics::register(&process.metrics),
             fetches: Fetches::new(fetchers, args.fetch.fetch_refresh, args.fetch.inline_bytes()),
             notifier,
-            turns: Turns::default(),
+            turns: TurnLocks::default(),
             fresh_rights: FreshRights::default(),
             outdated: Mutex::default(),
             client: client.clone(),
@@ -174,8 +176,8 @@ impl Context {
     }
 }
 
-fn of_requester(object: &impl kube::ResourceExt) -> Option<Change> {
-    requester_of(object).map(Change::Rights)
+fn of_requester(object: &impl kube::ResourceExt) -> Option<ClusterChange> {
+    requester_of(object).map(ClusterChange::Rights)
 }
 
 fn requester_of(object: &impl kube::ResourceExt) -> Option<RequesterAt> {

@@ -9,21 +9,21 @@ use parking_lot::Mutex;
 
 /// Members by group, and groups by member.
 #[derive(Debug)]
-pub struct Index<G, M>(Mutex<Inner<G, M>>);
+pub struct GroupIndex<G, M>(Mutex<IndexMaps<G, M>>);
 
 #[derive(Debug)]
-struct Inner<G, M> {
+struct IndexMaps<G, M> {
     members: HashMap<G, BTreeSet<M>>,
     groups: HashMap<M, Vec<G>>,
 }
 
-impl<G, M> Default for Index<G, M> {
+impl<G, M> Default for GroupIndex<G, M> {
     fn default() -> Self {
-        Self(Mutex::new(Inner { members: HashMap::new(), groups: HashMap::new() }))
+        Self(Mutex::new(IndexMaps { members: HashMap::new(), groups: HashMap::new() }))
     }
 }
 
-impl<G: Clone + Eq + Hash, M: Clone + Eq + Hash + Ord> Index<G, M> {
+impl<G: Clone + Eq + Hash, M: Clone + Eq + Hash + Ord> GroupIndex<G, M> {
     /// Puts a member into these groups and no others, and returns those that it has left or joined.
     pub fn set(&self, member: &M, groups: Vec<G>) -> Vec<G> {
         let mut inner = self.0.lock();
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn members_leave_and_join() {
-        let index = Index::<&str, u8>::default();
+        let index = GroupIndex::<&str, u8>::default();
         assert_eq!(index.set(&1, vec!["a", "b"]), ["a", "b"]);
         assert_eq!(index.set(&2, vec!["b"]), ["b"]);
         assert_eq!(index.of(&"b"), [1, 2]);

@@ -66,7 +66,7 @@ async fn start(args: ControllerArgs, process: Process) -> Result<(), process::Pr
     lease::lead(&process.tasks, &client, lease, (&leading, &caches)).await;
     install::crds(&client, "devportal", portolan_core::crds::devportal(), args.install.install_crds).await?;
     let settings = fetches::settings(&args, &client).await;
-    let fetchers = fetches::Fetchers::new(&settings).map_err(process::misconfigured)?;
+    let fetchers = fetches::DocumentFetchers::new(&settings).map_err(process::misconfigured)?;
     let notifier = args.notify.notifier().map_err(process::misconfigured)?;
     let context = Context::start(&args, &process, &client, &instance, fetchers, notifier);
     // From half a picture, a policy would look removed and a Secret deleted.

@@ -15,7 +15,7 @@ pub enum FactKind {
 
 /// Something that happened to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
+pub struct KeyFact {
     pub kind: FactKind,
     pub at: Timestamp,
     /// The reason given with a decision.

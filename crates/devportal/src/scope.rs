@@ -9,13 +9,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc::UnboundedSender, watch};
 use tracing::warn;
 
-use crate::changes::{Change, WatchedKind};
+use crate::changes::{ClusterChange, WatchedKind};
 
 /// All objects of a kind that concern us.
 #[derive(Clone)]
-pub struct Scoped<K: Resource<DynamicType = ()> + 'static>(Arc<Vec<Part<K>>>);
+pub struct ScopedCache<K: Resource<DynamicType = ()> + 'static>(Arc<Vec<NamespaceCache<K>>>);
 
-struct Part<K: Resource<DynamicType = ()> + 'static> {
+struct NamespaceCache<K: Resource<DynamicType = ()> + 'static> {
     /// `None` for all namespaces.
     namespace: Option<String>,
     cache: Cache<K>,
@@ -24,22 +24,22 @@ struct Part<K: Resource<DynamicType = ()> + 'static> {
 }
 
 /// The parts that follow every kind.
-pub struct Follower<'a> {
+pub struct KindFollower<'a> {
     pub tasks: &'a Tasks,
     pub client: &'a Client,
     /// Empty for all.
     pub namespaces: &'a [String],
-    pub changes: &'a UnboundedSender<Change>,
+    pub changes: &'a UnboundedSender<ClusterChange>,
 }
 
-impl Follower<'_> {
+impl KindFollower<'_> {
     /// Follows a kind. `change` says what an object stands for.
     pub fn follow<K>(
         &self,
         kind: WatchedKind,
         labels: &str,
-        change: impl Fn(&K) -> Option<Change> + Clone + Send + 'static,
-    ) -> Scoped<K>
+        change: impl Fn(&K) -> Option<ClusterChange> + Clone + Send + 'static,
+    ) -> ScopedCache<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -60,9 +60,9 @@ impl Follower<'_> {
                 None => Api::all(self.client.clone()),
             };
             let (cache, is_unknown) = self.part(api, kind, labels, change.clone());
-            Part { namespace, cache, is_unknown }
+            NamespaceCache { namespace, cache, is_unknown }
         });
-        Scoped(Arc::new(parts.collect()))
+        ScopedCache(Arc::new(parts.collect()))
     }
 
     fn part<K>(
@@ -70,7 +70,7 @@ impl Follower<'_> {
         api: Api<K>,
         kind: WatchedKind,
         labels: &str,
-        change: impl Fn(&K) -> Option<Change> + Send + 'static,
+        change: impl Fn(&K) -> Option<ClusterChange> + Send + 'static,
     ) -> (Cache<K>, watch::Receiver<bool>)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -81,7 +81,7 @@ impl Follower<'_> {
         let on = move |changed: WatchChange<'_, K>| {
             let change = match changed {
                 WatchChange::Applied(object) | WatchChange::Deleted(object) => change(object),
-                WatchChange::Relisted => Some(Change::Relisted(kind)),
+                WatchChange::Relisted => Some(ClusterChange::Relisted(kind)),
                 WatchChange::Failed(error) => {
                     let is_first = unknown.send_replace(is_missing(error)) != is_missing(error);
                     if is_first || !is_missing(error) {
@@ -108,7 +108,7 @@ fn is_missing(error: &watcher::Error) -> bool {
     }
 }
 
-impl<K> Scoped<K>
+impl<K> ScopedCache<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
@@ -139,7 +139,7 @@ where
         }
     }
 
-    fn part(&self, namespace: &str) -> Option<&Part<K>> {
+    fn part(&self, namespace: &str) -> Option<&NamespaceCache<K>> {
         self.0.iter().find(|part| part.namespace.as_deref().is_none_or(|own| own == namespace))
     }
 }

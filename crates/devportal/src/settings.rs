@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Settings from flags.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct KeySettings {
     /// Number of keys that a user may have of a product that says nothing else.
     pub max_keys_per_user: usize,
     /// Time for which a key still works after its rotation.

@@ -4,7 +4,7 @@ use kube::ResourceExt as _;
 use portolan_core::foreign::{Parent, PolicyHead, TargetKind};
 
 use crate::{
-    changes::{Change, KeyGroup, TargetName, WatchedKind},
+    changes::{ClusterChange, KeyGroup, TargetName, WatchedKind},
     context::Context,
     names::{ObjectName, RequesterAt, key_of_secret},
     product::NAMED,
@@ -16,13 +16,13 @@ const TOLD: usize = NAMED + 2;
 
 impl Context {
     /// Adds to the queues whatever a change concerns.
-    pub fn trigger(&self, change: Change) {
+    pub fn trigger(&self, change: ClusterChange) {
         match change {
-            Change::Relisted(kind) => self.trigger_all(kind),
-            Change::Product(name) => self.trigger_product(&name),
-            Change::Key(name) => self.trigger_key(&name),
-            Change::Route(name) => self.trigger_route(&name),
-            Change::PlanPolicy(name) => {
+            ClusterChange::Relisted(kind) => self.trigger_all(kind),
+            ClusterChange::Product(name) => self.trigger_product(&name),
+            ClusterChange::Key(name) => self.trigger_key(&name),
+            ClusterChange::Route(name) => self.trigger_route(&name),
+            ClusterChange::PlanPolicy(name) => {
                 let head =
                     self.plans.get(&name.namespace, &name.name).map(|policy| policy.facts.head.clone());
                 let before = self.indexes.plans.groups(&name);
@@ -30,7 +30,7 @@ impl Context {
                 self.indexes.plans.set(&name, now.clone());
                 before.into_iter().chain(now).for_each(|target| self.trigger_target(&target));
             }
-            Change::AuthPolicy(name) => {
+            ClusterChange::AuthPolicy(name) => {
                 let head =
                     self.auths.get(&name.namespace, &name.name).map(|policy| policy.facts.head.clone());
                 let before = self.indexes.auths.groups(&name);
@@ -38,13 +38,13 @@ impl Context {
                 self.indexes.auths.set(&name, now.clone());
                 before.into_iter().chain(now).for_each(|target| self.trigger_target(&target));
             }
-            Change::SecretOf(key) => {
+            ClusterChange::SecretOf(key) => {
                 if let Some(key) = self.keys.get(&key.namespace, &key.name) {
                     self.queues.rights.add(requester(&ObjectName::of(&*key), &key.spec.requested_by.user_id));
                 }
                 self.queues.keys.add(key);
             }
-            Change::Rights(requester) => self.queues.rights.add(requester),
+            ClusterChange::Rights(requester) => self.queues.rights.add(requester),
         }
     }
 
@@ -58,21 +58,23 @@ impl Context {
 
     fn trigger_all(&self, kind: WatchedKind) {
         let triggered =
-            |change: fn(ObjectName) -> Change, present: Vec<ObjectName>, known: Vec<ObjectName>| {
+            |change: fn(ObjectName) -> ClusterChange, present: Vec<ObjectName>, known: Vec<ObjectName>| {
                 present.into_iter().chain(known).for_each(|name| self.trigger(change(name)));
             };
         let indexes = &self.indexes;
         match kind {
             WatchedKind::Product => {
-                triggered(Change::Product, names(&self.products.all()), indexes.products.all());
+                triggered(ClusterChange::Product, names(&self.products.all()), indexes.products.all());
             }
-            WatchedKind::Key => triggered(Change::Key, names(&self.keys.all()), indexes.keys.all()),
-            WatchedKind::Route => triggered(Change::Route, names(&self.routes.all()), indexes.gateways.all()),
+            WatchedKind::Key => triggered(ClusterChange::Key, names(&self.keys.all()), indexes.keys.all()),
+            WatchedKind::Route => {
+                triggered(ClusterChange::Route, names(&self.routes.all()), indexes.gateways.all())
+            }
             WatchedKind::PlanPolicy => {
-                triggered(Change::PlanPolicy, names(&self.plans.all()), indexes.plans.all());
+                triggered(ClusterChange::PlanPolicy, names(&self.plans.all()), indexes.plans.all());
             }
             WatchedKind::AuthPolicy => {
-                triggered(Change::AuthPolicy, names(&self.auths.all()), indexes.auths.all());
+                triggered(ClusterChange::AuthPolicy, names(&self.auths.all()), indexes.auths.all());
             }
             WatchedKind::Secret => {
                 // Those of keys that are gone, too.
@@ -81,7 +83,7 @@ impl Context {
                     Some(ObjectName::new(secret.namespace, key_of_secret(&secret.name)?))
                 });
                 for name in names(&self.keys.all()).into_iter().chain(of_secrets) {
-                    self.trigger(Change::SecretOf(name));
+                    self.trigger(ClusterChange::SecretOf(name));
                 }
             }
             WatchedKind::Rights => {

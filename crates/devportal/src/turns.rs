@@ -11,15 +11,15 @@ const LOCKS: u64 = 1024;
 
 /// Locks by user and product.
 #[derive(Debug)]
-pub struct Turns(Box<[Mutex<()>]>);
+pub struct TurnLocks(Box<[Mutex<()>]>);
 
-impl Default for Turns {
+impl Default for TurnLocks {
     fn default() -> Self {
         Self((0..LOCKS).map(|_| Mutex::default()).collect())
     }
 }
 
-impl Turns {
+impl TurnLocks {
     /// Waits for the turn of a key. It ends when the guard is dropped.
     pub async fn take(&self, key: &APIKey) -> MutexGuard<'_, ()> {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();

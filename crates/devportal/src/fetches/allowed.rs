@@ -6,13 +6,13 @@ use portolan_runtime::fetch::Network;
 
 /// Networks that fetches may go to besides public ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allowed {
+pub enum AllowedNetwork {
     /// The networks of the cluster's Services.
     Services,
     Network(Network),
 }
 
-impl FromStr for Allowed {
+impl FromStr for AllowedNetwork {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

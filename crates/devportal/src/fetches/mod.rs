@@ -20,7 +20,7 @@ pub use self::{
     oidc::{OidcOutcome, location},
     openapi::discard,
     policy::settings,
-    store::{FetchOutcome, FetchTarget, Fetchers, OpenApiOutcome, OpenApiText, Remembered},
+    store::{DocumentFetchers, FetchOutcome, FetchTarget, OpenApiOutcome, OpenApiText, RememberedAnswer},
 };
 use crate::context::Context;
 

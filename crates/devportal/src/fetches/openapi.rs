@@ -45,9 +45,9 @@ pub(super) async fn fetch(
     }
 }
 
-type Failure = (&'static str, String);
+type FetchFailure = (&'static str, String);
 
-async fn read(context: &Context, url: &str) -> Result<String, Failure> {
+async fn read(context: &Context, url: &str) -> Result<String, FetchFailure> {
     let uri =
         url.parse::<Uri>().map_err(|_| ("RequestCreationFailed", "the URL makes no sense".to_owned()))?;
     match context.fetches.fetchers.openapi.get(&uri, None).await {
@@ -67,7 +67,7 @@ fn too_large(limit: usize) -> String {
     )
 }
 
-fn judge(fetched: &Fetched) -> Result<String, Failure> {
+fn judge(fetched: &Fetched) -> Result<String, FetchFailure> {
     if fetched.status != StatusCode::OK {
         return Err(("FetchFailed", format!("unexpected status code: {}", fetched.status.as_u16())));
     }
@@ -85,7 +85,7 @@ async fn keep(
     product: &ObjectName,
     text: &str,
     last: Option<&OpenApiText>,
-) -> Result<OpenApiText, Failure> {
+) -> Result<OpenApiText, FetchFailure> {
     let (sha256, bytes) = (sha256_hex(text.as_bytes()), text.len());
     if bytes <= context.fetches.inline_bytes {
         return Ok(OpenApiText { sha256, bytes, raw: Some(text.into()) });
@@ -97,7 +97,7 @@ async fn keep(
     Ok(OpenApiText { sha256, bytes, raw: None })
 }
 
-fn failed(error: impl std::error::Error + 'static) -> Failure {
+fn failed(error: impl std::error::Error + 'static) -> FetchFailure {
     ("ConfigMapFailed", format!("the ConfigMap with the text cannot be written: {}", ErrorChain(&error)))
 }
 
@@ -106,13 +106,13 @@ fn maps(context: &Context, product: &ObjectName) -> (Api<ConfigMap>, String) {
     (api, openapi_config_map_name(&product.name))
 }
 
-async fn is_there(context: &Context, product: &ObjectName) -> Result<bool, Failure> {
+async fn is_there(context: &Context, product: &ObjectName) -> Result<bool, FetchFailure> {
     let (api, name) = maps(context, product);
     api.get_metadata_opt(&name).await.map(|found| found.is_some()).map_err(failed)
 }
 
 /// Writes the ConfigMap. One of somebody else is left alone; one of a former product of this name is replaced.
-async fn store(context: &Context, name: &ObjectName, text: &str) -> Result<(), Failure> {
+async fn store(context: &Context, name: &ObjectName, text: &str) -> Result<(), FetchFailure> {
     let Some(product) = context.products.get(&name.namespace, &name.name) else { return Ok(()) };
     let ((api, map), packed) = (maps(context, name), pack(text).map_err(failed)?);
     if let Some(found) = api.get_metadata_opt(&map).await.map_err(failed)? {

@@ -11,7 +11,7 @@ use portolan_runtime::{
 };
 use tracing::warn;
 
-use super::allowed::Allowed;
+use super::allowed::AllowedNetwork;
 use crate::args::ControllerArgs;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -22,9 +22,11 @@ pub async fn settings(args: &ControllerArgs, client: &Client) -> FetchSettings {
         .fetch
         .fetch_allowed_cidrs
         .iter()
-        .filter_map(|allowed| if let Allowed::Network(network) = allowed { Some(*network) } else { None })
+        .filter_map(
+            |allowed| if let AllowedNetwork::Network(network) = allowed { Some(*network) } else { None },
+        )
         .collect();
-    if args.fetch.fetch_allowed_cidrs.contains(&Allowed::Services) {
+    if args.fetch.fetch_allowed_cidrs.contains(&AllowedNetwork::Services) {
         networks.extend(of_services(client).await);
     }
     let own_api_server = match client::configuration(&args.client).await {
@@ -64,8 +66,8 @@ mod tests {
 
     #[test]
     fn networks_and_the_word_services_are_read() {
-        assert_eq!("services".parse(), Ok(Allowed::Services));
-        assert_eq!("10.0.0.0/8".parse(), "10.0.0.0/8".parse().map(Allowed::Network));
-        assert!("10.0.0.0".parse::<Allowed>().is_err());
+        assert_eq!("services".parse(), Ok(AllowedNetwork::Services));
+        assert_eq!("10.0.0.0/8".parse(), "10.0.0.0/8".parse().map(AllowedNetwork::Network));
+        assert!("10.0.0.0".parse::<AllowedNetwork>().is_err());
     }
 }

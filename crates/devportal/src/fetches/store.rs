@@ -10,7 +10,7 @@ use portolan_runtime::{
 };
 
 use super::oidc::OidcOutcome;
-use crate::{index::Index, names::ObjectName};
+use crate::{index::GroupIndex, names::ObjectName};
 
 const RETRY_MIN: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
@@ -19,12 +19,12 @@ const OIDC_BYTES: usize = 512_000;
 
 /// The fetchers of both kinds of documents, each with its own limit on bytes.
 #[derive(Debug)]
-pub struct Fetchers {
+pub struct DocumentFetchers {
     pub(super) oidc: Fetcher,
     pub(super) openapi: Fetcher,
 }
 
-impl Fetchers {
+impl DocumentFetchers {
     /// The limit in the settings is for OpenAPI texts.
     pub fn new(settings: &FetchSettings) -> Result<Self, FetchError> {
         let of_issuers = FetchSettings { max_bytes: OIDC_BYTES, ..settings.clone() };
@@ -77,7 +77,7 @@ impl FetchOutcome {
 
 /// What the status of a product has of a former process.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Remembered {
+pub enum RememberedAnswer {
     /// An answer that stands until its age.
     Answer(FetchOutcome),
     /// What was last found, and is kept although something went wrong since: it is asked for at once.
@@ -88,10 +88,10 @@ pub enum Remembered {
 #[derive(Debug)]
 pub struct Fetches {
     pub(super) queue: Arc<WorkQueue<FetchTarget>>,
-    pub(super) outcomes: Mutex<HashMap<FetchTarget, Known>>,
+    pub(super) outcomes: Mutex<HashMap<FetchTarget, KnownOutcome>>,
     /// Who needs them.
-    pub(super) users: Index<FetchTarget, ObjectName>,
-    pub(super) fetchers: Fetchers,
+    pub(super) users: GroupIndex<FetchTarget, ObjectName>,
+    pub(super) fetchers: DocumentFetchers,
     /// Age at which an answer is asked for anew.
     refresh: Duration,
     /// Largest OpenAPI text that is kept in the status.
@@ -99,7 +99,7 @@ pub struct Fetches {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct KnownOutcome {
     outcome: FetchOutcome,
     failures: u32,
     /// Whether this process has asked, or need not ask yet.
@@ -107,13 +107,13 @@ pub(super) struct Known {
 }
 
 impl Fetches {
-    pub fn new(fetchers: Fetchers, refresh: Duration, inline_bytes: usize) -> Self {
-        let (queue, outcomes, users) = (Arc::default(), Mutex::default(), Index::default());
+    pub fn new(fetchers: DocumentFetchers, refresh: Duration, inline_bytes: usize) -> Self {
+        let (queue, outcomes, users) = (Arc::default(), Mutex::default(), GroupIndex::default());
         Self { queue, outcomes, users, fetchers, refresh, inline_bytes }
     }
 
     /// Says what a product needs.
-    pub fn need(&self, product: &ObjectName, targets: Vec<(FetchTarget, Option<Remembered>)>) {
+    pub fn need(&self, product: &ObjectName, targets: Vec<(FetchTarget, Option<RememberedAnswer>)>) {
         let before = self.users.groups(product);
         let now: Vec<_> = targets.iter().map(|(target, _)| target.clone()).collect();
         self.users.set(product, now.clone());
@@ -129,13 +129,13 @@ impl Fetches {
         }
     }
 
-    fn remember(&self, target: FetchTarget, remembered: Option<Remembered>) {
+    fn remember(&self, target: FetchTarget, remembered: Option<RememberedAnswer>) {
         let (outcome, is_answer) = match remembered {
-            Some(Remembered::Answer(outcome)) => (outcome, true),
-            Some(Remembered::Last(outcome)) => (outcome, false),
+            Some(RememberedAnswer::Answer(outcome)) => (outcome, true),
+            Some(RememberedAnswer::Last(outcome)) => (outcome, false),
             None => return self.queue.add(target),
         };
-        self.outcomes.lock().insert(target.clone(), Known { outcome, failures: 0, is_answer });
+        self.outcomes.lock().insert(target.clone(), KnownOutcome { outcome, failures: 0, is_answer });
         if is_answer {
             self.queue.add_after(target, Backoff::new(self.refresh, self.refresh).next_delay());
         } else {
@@ -160,7 +160,7 @@ impl Fetches {
         let before = outcomes.get(target);
         let is_news = before.is_none_or(|before| !before.is_answer || before.outcome != outcome);
         let failures = if outcome.is_good() { 0 } else { before.map_or(1, |before| before.failures + 1) };
-        outcomes.insert(target.clone(), Known { outcome, failures, is_answer: true });
+        outcomes.insert(target.clone(), KnownOutcome { outcome, failures, is_answer: true });
         let longest = RETRY_MAX.min(self.refresh);
         let delay = match failures {
             0 => self.refresh,
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     fn fetches() -> Fetches {
-        Fetches::new(Fetchers::new(&FetchSettings::default()).unwrap(), Duration::from_secs(3600), 1)
+        Fetches::new(DocumentFetchers::new(&FetchSettings::default()).unwrap(), Duration::from_secs(3600), 1)
     }
 
     fn outcome(failure: Option<&str>) -> FetchOutcome {
@@ -206,7 +206,7 @@ mod tests {
     fn what_nobody_needs_is_forgotten() {
         let fetches = fetches();
         let (target, product) = (FetchTarget::Oidc("https://a".to_owned()), ObjectName::new("a", "p"));
-        fetches.need(&product, vec![(target.clone(), Some(Remembered::Answer(outcome(None))))]);
+        fetches.need(&product, vec![(target.clone(), Some(RememberedAnswer::Answer(outcome(None))))]);
         assert_eq!((fetches.queue.depth(), fetches.outcome(&target)), (0, Some(outcome(None))));
         fetches.need(&product, vec![]);
         assert_eq!(fetches.outcome(&target), None);
@@ -219,7 +219,7 @@ mod tests {
         let fetches = fetches();
         let (target, product) = (FetchTarget::Oidc("https://a".to_owned()), ObjectName::new("a", "p"));
         let kept = outcome(None);
-        fetches.need(&product, vec![(target.clone(), Some(Remembered::Last(kept.clone())))]);
+        fetches.need(&product, vec![(target.clone(), Some(RememberedAnswer::Last(kept.clone())))]);
         assert_eq!(fetches.queue.depth(), 1);
         assert_eq!((fetches.outcome(&target), fetches.last(&target)), (None, Some(kept.clone())));
         let (is_news, _) = fetches.keep(&target, kept.clone());

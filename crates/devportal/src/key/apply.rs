@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     state::{KeyPlan, ObservedKey, RESYNC, SecretStep},
     status::is_product,
-    steps::{Outcome, run},
+    steps::{StepOutcome, run},
 };
 use crate::{context::Context, names::ObjectName, token};
 
@@ -71,10 +71,10 @@ async fn carry_out(
     for step in steps {
         let action = action(&step);
         match run(&secrets, key, step).await? {
-            Outcome::Done => context.metrics.wrote_secret(action),
-            Outcome::AlreadyThere => return Ok(Some(Action::RequeueAfter(LAG))),
+            StepOutcome::Done => context.metrics.wrote_secret(action),
+            StepOutcome::AlreadyThere => return Ok(Some(Action::RequeueAfter(LAG))),
             // The store shows only Secrets of ours, so this one comes as a surprise. The next look sees it no better.
-            Outcome::Conflict(secret) => return conflict(context, key, &secret).await.map(Some),
+            StepOutcome::Conflict(secret) => return conflict(context, key, &secret).await.map(Some),
         }
     }
     Ok(None)

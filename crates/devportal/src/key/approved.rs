@@ -18,8 +18,8 @@ use super::{
     limits::{TOO_MANY, too_many},
     rotation,
     secret::ANNOTATION_KEY,
-    state::{Marks, RESYNC, SecretState, SecretStep, Which},
-    status::{Draft, Obstacle, READY, UP_TO_DATE},
+    state::{RESYNC, SecretMarks, SecretState, SecretStep, WhichSecret},
+    status::{KeyObstacle, PlanDraft, READY, UP_TO_DATE},
 };
 use crate::{context::SecretMeta, news::FactKind, scheme};
 
@@ -30,7 +30,7 @@ const BELIEVED: SignedDuration = SignedDuration::from_mins(5);
 /// Annotation of a Secret with the labels that the selector wants, so that they can be removed again.
 pub(super) const ANNOTATION_LABELS: &str = "devportal.kuadrant.io/labels";
 
-pub(super) fn plan(draft: &mut Draft<'_>) {
+pub(super) fn plan(draft: &mut PlanDraft<'_>) {
     match (&draft.status.approved_snapshot, draft.snapshot()) {
         (None, _) => first(draft),
         (Some(_), _) if draft.seen.is_orphan => orphaned(draft),
@@ -40,7 +40,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
 }
 
 /// A person has approved it, and nothing was done about that yet.
-fn first(draft: &mut Draft<'_>) {
+fn first(draft: &mut PlanDraft<'_>) {
     draft.status.secret_ref = None;
     // Before all else: the stamp is already that of the product which is there now.
     if draft.is_about_another() {
@@ -56,7 +56,7 @@ fn first(draft: &mut Draft<'_>) {
 }
 
 /// Fixes what was approved, and gives the key.
-pub(super) fn grant(draft: &mut Draft<'_>) {
+pub(super) fn grant(draft: &mut PlanDraft<'_>) {
     let since = settle_time(draft);
     draft.status.expires_at = draft.first_end(since).map(Time);
     draft.status.approved_snapshot = draft.snapshot();
@@ -68,7 +68,7 @@ pub(super) fn grant(draft: &mut Draft<'_>) {
 
 /// The time of the decision, as it is written from now on: whoever decides may write any, and the life of the key counts
 /// from it.
-fn settle_time(draft: &mut Draft<'_>) -> Timestamp {
+fn settle_time(draft: &mut PlanDraft<'_>) -> Timestamp {
     let now = draft.seen.now;
     let said = draft.status.reviewed_at.as_ref().map(|time| time.0);
     let said = said.filter(|said| said.duration_since(now).abs() <= BELIEVED);
@@ -78,7 +78,7 @@ fn settle_time(draft: &mut Draft<'_>) -> Timestamp {
 }
 
 /// Takes the key back, because the object differs from what was approved: it needs another approval.
-fn outdated(draft: &mut Draft<'_>) {
+fn outdated(draft: &mut PlanDraft<'_>) {
     draft.status.phase = Some(KeyPhase::Pending);
     draft.withdraw();
     draft.status.reviewed_by = None;
@@ -89,7 +89,7 @@ fn outdated(draft: &mut Draft<'_>) {
 }
 
 /// Takes a key back whose product is gone. If one of that name comes, somebody has to approve that again.
-fn orphaned(draft: &mut Draft<'_>) {
+fn orphaned(draft: &mut PlanDraft<'_>) {
     draft.withdraw();
     if let Some((reason, message)) = draft.obstacle() {
         draft.fails(reason, message);
@@ -97,7 +97,7 @@ fn orphaned(draft: &mut Draft<'_>) {
 }
 
 /// Keeps a key that was given, whatever becomes of the policies meanwhile.
-fn uphold(draft: &mut Draft<'_>) {
+fn uphold(draft: &mut PlanDraft<'_>) {
     if let Some(at) = draft.end() {
         draft.status.expires_at = Some(Time(at));
         if at <= draft.seen.now {
@@ -138,15 +138,15 @@ fn uphold(draft: &mut Draft<'_>) {
     }
 }
 
-fn create(draft: &mut Draft<'_>) {
+fn create(draft: &mut PlanDraft<'_>) {
     let Some(marks) = marks(draft) else { return };
     draft.step(SecretStep::Create(marks));
     // What was deleted with the Secret had a value that nobody knows any more.
     match &draft.seen.previous {
-        SecretState::Ours(previous) => draft.delete(Which::Previous, previous.uid()),
+        SecretState::Ours(previous) => draft.delete(WhichSecret::Previous, previous.uid()),
         // Without its label it is in no store, and it would still work.
         SecretState::Absent if draft.status.previous_secret_ref.is_some() => {
-            draft.delete(Which::Previous, None);
+            draft.delete(WhichSecret::Previous, None);
         }
         SecretState::Absent | SecretState::Former(_) | SecretState::Foreign => {}
     }
@@ -162,30 +162,30 @@ fn create(draft: &mut Draft<'_>) {
     }
 }
 
-fn refer(draft: &mut Draft<'_>) {
+fn refer(draft: &mut PlanDraft<'_>) {
     let name = secret_name(&draft.seen.key.name_any());
     draft.status.secret_ref = Some(SecretKeyReference { name, key: SECRET_KEY.to_owned() });
 }
 
 /// Keeps the Secret up to date. Returns what keeps the key from being rotated.
-fn present(draft: &mut Draft<'_>, secret: &SecretMeta, can_be_given: bool) -> Option<Obstacle> {
+fn present(draft: &mut PlanDraft<'_>, secret: &SecretMeta, can_be_given: bool) -> Option<KeyObstacle> {
     refer(draft);
     let was_recreated = find(&draft.status.conditions, READY).is_some_and(|ready| ready.reason == RECREATED);
     if !was_recreated {
         draft.holds("SecretCreated", "API key secret has been created successfully".to_owned());
     }
     if can_be_given {
-        mark(draft, Which::Current, secret);
+        mark(draft, WhichSecret::Current, secret);
         if let SecretState::Ours(previous) = &draft.seen.previous {
             let previous = std::sync::Arc::clone(previous);
-            mark(draft, Which::Previous, &previous);
+            mark(draft, WhichSecret::Previous, &previous);
         }
     }
     rotation::plan(draft, secret)
 }
 
 /// Tells that a key works which would not be given any more, or is not rotated.
-fn warn(draft: &mut Draft<'_>, obstacle: Option<Obstacle>) {
+fn warn(draft: &mut PlanDraft<'_>, obstacle: Option<KeyObstacle>) {
     let Some((reason, message)) = obstacle else { return draft.unset(UP_TO_DATE) };
     let message = format!("{message}. The key is kept as it is");
     let is_known = |known: &StandardCondition| known.reason == reason && known.message == message;
@@ -197,7 +197,7 @@ fn warn(draft: &mut Draft<'_>, obstacle: Option<Obstacle>) {
 }
 
 /// The labels and annotations of the key's Secrets.
-pub(super) fn marks(draft: &Draft<'_>) -> Option<Marks> {
+pub(super) fn marks(draft: &PlanDraft<'_>) -> Option<SecretMarks> {
     let product = draft.seen.product.as_ref()?;
     let scheme = product.status.as_ref()?.discovered_auth_scheme.as_ref()?;
     let labels = scheme::api_key(scheme)?.labels(&product.name_any()).ok()?;
@@ -210,11 +210,11 @@ pub(super) fn marks(draft: &Draft<'_>) -> Option<Marks> {
         (ANNOTATION_KEY, draft.seen.key.uid().unwrap_or_default()),
     ];
     let annotations = annotations.map(|(name, value)| (name.to_owned(), value)).into();
-    Some(Marks { labels, annotations })
+    Some(SecretMarks { labels, annotations })
 }
 
 /// Brings labels and annotations up to date.
-fn mark(draft: &mut Draft<'_>, which: Which, secret: &SecretMeta) {
+fn mark(draft: &mut PlanDraft<'_>, which: WhichSecret, secret: &SecretMeta) {
     let Some(wanted) = marks(draft) else { return };
     let ours = secret.annotations().get(ANNOTATION_LABELS).cloned().unwrap_or_default();
     let stale = ours.split(',').filter(|name| !name.is_empty() && !wanted.labels.contains_key(*name));
@@ -230,7 +230,7 @@ fn mark(draft: &mut Draft<'_>, which: Which, secret: &SecretMeta) {
 }
 
 /// The owners that a Secret is to have, if its key is not among them: without it, the Secret would outlive the key.
-fn lost_owner(draft: &Draft<'_>, secret: &SecretMeta) -> Option<Value> {
+fn lost_owner(draft: &PlanDraft<'_>, secret: &SecretMeta) -> Option<Value> {
     let (key, owners) = (&draft.seen.key, secret.owner_references());
     let ours = key.owner_ref(&())?;
     let is_owned = owners.iter().any(|owner| owner.uid == ours.uid);

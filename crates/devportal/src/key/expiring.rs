@@ -3,14 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 use portolan_core::standard_condition::{Judgement, find};
 
-use super::status::{Draft, EXPIRING_SOON};
+use super::status::{EXPIRING_SOON, PlanDraft};
 use crate::news::FactKind;
 
 pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Sets the condition. What it says is remembered in it, so nobody is told twice.
-pub(super) fn warn(draft: &mut Draft<'_>, end: Timestamp) {
+pub(super) fn warn(draft: &mut PlanDraft<'_>, end: Timestamp) {
     let left = end.duration_since(draft.seen.now);
     let (reason, since, next) = match left {
         left if left <= DAY => ("ExpiresWithinOneDay", end - DAY, end),

@@ -27,7 +27,7 @@ use portolan_runtime::{
     tasks::Tasks,
 };
 
-pub use self::secret::{Ownership, ownership};
+pub use self::secret::{SecretOwnership, ownership};
 use crate::{context::Context, names::ObjectName};
 
 const WORKERS: usize = 16;

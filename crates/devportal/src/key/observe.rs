@@ -10,7 +10,7 @@ use portolan_runtime::clock;
 
 use super::{
     is_granted,
-    secret::{Ownership, ownership},
+    secret::{SecretOwnership, ownership},
     state::{ObservedKey, SecretState},
 };
 use crate::{
@@ -28,9 +28,9 @@ pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedKe
     let state = |secret: &str| match context.secrets.get(&name.namespace, secret) {
         None => SecretState::Absent,
         Some(secret) => match ownership(&secret.metadata, &key) {
-            Ownership::Ours => SecretState::Ours(secret),
-            Ownership::Former => SecretState::Former(secret),
-            Ownership::Foreign => SecretState::Foreign,
+            SecretOwnership::Ours => SecretState::Ours(secret),
+            SecretOwnership::Former => SecretState::Former(secret),
+            SecretOwnership::Foreign => SecretState::Foreign,
         },
     };
     Some(ObservedKey {

@@ -7,11 +7,11 @@ use super::{
     approved,
     limits::{TOO_MANY, too_many},
     state::SecretState,
-    status::{Draft, Obstacle, READY},
+    status::{KeyObstacle, PlanDraft, READY},
 };
 use crate::news::FactKind;
 
-pub(super) fn plan(draft: &mut Draft<'_>) {
+pub(super) fn plan(draft: &mut PlanDraft<'_>) {
     let is_new = draft.status.conditions.iter().all(|condition| condition.r#type != READY);
     // A Secret of ours without an approval is one that a crash has left behind.
     draft.withdraw();
@@ -32,7 +32,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
 }
 
 /// What keeps the request from being approved by itself, if anything does.
-fn reason_to_wait(draft: &Draft<'_>) -> Option<Obstacle> {
+fn reason_to_wait(draft: &PlanDraft<'_>) -> Option<KeyObstacle> {
     let obstacle = draft.obstacle().or_else(|| too_many(draft).map(|message| (TOO_MANY, message)));
     if obstacle.is_some() {
         return obstacle;
@@ -46,7 +46,7 @@ fn reason_to_wait(draft: &Draft<'_>) -> Option<Obstacle> {
     is_left.then(|| ("AwaitingSecret", "A Secret that was left behind is being deleted".to_owned()))
 }
 
-fn approve(draft: &mut Draft<'_>) {
+fn approve(draft: &mut PlanDraft<'_>) {
     draft.status.phase = Some(KeyPhase::Approved);
     draft.status.reviewed_by = Some(REVIEWER_SYSTEM.to_owned());
     draft.status.reviewed_at = Some(Time(draft.seen.now));

@@ -5,7 +5,7 @@ use portolan_core::api::devportal::{APIProduct, KeyPhase};
 use super::{
     approved, is_granted, pending,
     state::{KeyPlan, ObservedKey, SecretStep},
-    status::Draft,
+    status::PlanDraft,
 };
 
 /// Returns `true` if a request waits for its product, which nobody has looked at yet. The product's status brings it
@@ -20,7 +20,7 @@ pub fn awaits_product(observed: &ObservedKey) -> bool {
 }
 
 pub fn plan(observed: &ObservedKey) -> KeyPlan {
-    let mut draft = Draft::of(observed);
+    let mut draft = PlanDraft::of(observed);
     match observed.key.phase() {
         KeyPhase::Pending => pending::plan(&mut draft),
         KeyPhase::Approved => approved::plan(&mut draft),
@@ -41,7 +41,7 @@ pub fn plan(observed: &ObservedKey) -> KeyPlan {
 /// The steps for a key that is being deleted, and that a finalizer may keep for as long as somebody likes: none of its
 /// Secrets works any more. Nobody needs to be told, and its status stays as it is.
 pub fn farewell(observed: &ObservedKey) -> Vec<SecretStep> {
-    let mut draft = Draft::of(observed);
+    let mut draft = PlanDraft::of(observed);
     draft.withdraw();
     draft.finish().steps
 }

@@ -14,8 +14,8 @@ use portolan_core::api::devportal::{
 
 use super::{
     approved,
-    state::{Marks, RESYNC, SecretState, SecretStep, Which},
-    status::{Draft, Obstacle},
+    state::{RESYNC, SecretMarks, SecretState, SecretStep, WhichSecret},
+    status::{KeyObstacle, PlanDraft},
 };
 use crate::{context::SecretMeta, lifetime, news::FactKind};
 
@@ -23,7 +23,7 @@ use crate::{context::SecretMeta, lifetime, news::FactKind};
 pub(super) const ANNOTATION_REQUEST: &str = "devportal.kuadrant.io/rotated-for";
 
 /// Rotates a key, or ends the time of its old value. Returns what keeps it from being rotated.
-pub(super) fn plan(draft: &mut Draft<'_>, secret: &SecretMeta) -> Option<Obstacle> {
+pub(super) fn plan(draft: &mut PlanDraft<'_>, secret: &SecretMeta) -> Option<KeyObstacle> {
     match draft.rotate_request() {
         Some(request) if draft.status.observed_rotate_request.as_ref() != Some(&request) => {
             let blocked = rotate(draft, secret, &request).err();
@@ -40,7 +40,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, secret: &SecretMeta) -> Option<Obstacl
     }
 }
 
-fn rotate(draft: &mut Draft<'_>, secret: &SecretMeta, request: &str) -> Result<(), Obstacle> {
+fn rotate(draft: &mut PlanDraft<'_>, secret: &SecretMeta, request: &str) -> Result<(), KeyObstacle> {
     let (is_renewed, overlap) = (is_for(secret, request), overlap(draft));
     if !is_renewed {
         keep_old(draft, request, overlap)?;
@@ -62,11 +62,11 @@ fn rotate(draft: &mut Draft<'_>, secret: &SecretMeta, request: &str) -> Result<(
 }
 
 /// Keeps the old value under its other name, unless something stands in the way.
-fn keep_old(draft: &mut Draft<'_>, request: &str, overlap: SignedDuration) -> Result<(), Obstacle> {
+fn keep_old(draft: &mut PlanDraft<'_>, request: &str, overlap: SignedDuration) -> Result<(), KeyObstacle> {
     let keep = if overlap.is_zero() { None } else { Some(marks(draft, request)?) };
     match &draft.seen.previous {
         SecretState::Ours(previous) if keep.is_some() && is_for(previous, request) => return Ok(()),
-        SecretState::Ours(previous) => draft.delete(Which::Previous, previous.uid()),
+        SecretState::Ours(previous) => draft.delete(WhichSecret::Previous, previous.uid()),
         SecretState::Foreign if keep.is_some() => {
             draft.again_within(RESYNC);
             let name = previous_secret_name(&draft.seen.key.name_any());
@@ -76,7 +76,7 @@ fn keep_old(draft: &mut Draft<'_>, request: &str, overlap: SignedDuration) -> Re
             return Err(("SecretConflict", message));
         }
         SecretState::Absent if keep.is_none() && draft.status.previous_secret_ref.is_some() => {
-            draft.delete(Which::Previous, None);
+            draft.delete(WhichSecret::Previous, None);
         }
         SecretState::Former(_) | SecretState::Absent | SecretState::Foreign => {}
     }
@@ -87,7 +87,7 @@ fn keep_old(draft: &mut Draft<'_>, request: &str, overlap: SignedDuration) -> Re
 }
 
 /// Labels and annotations of the old value, which works only with those that the selector wants.
-fn marks(draft: &mut Draft<'_>, request: &str) -> Result<Marks, Obstacle> {
+fn marks(draft: &mut PlanDraft<'_>, request: &str) -> Result<SecretMarks, KeyObstacle> {
     if let Some(mut marks) = approved::marks(draft) {
         marks.annotations.insert(ANNOTATION_REQUEST.to_owned(), request.to_owned());
         return Ok(marks);
@@ -99,7 +99,7 @@ fn marks(draft: &mut Draft<'_>, request: &str) -> Result<Marks, Obstacle> {
 }
 
 /// Deletes the old value when its time is over.
-fn end_overlap(draft: &mut Draft<'_>) {
+fn end_overlap(draft: &mut PlanDraft<'_>) {
     let SecretState::Ours(previous) = &draft.seen.previous else {
         // The store may be behind a rotation of a moment ago.
         if let Some(known) = draft.status.previous_secret_ref.clone() {
@@ -112,22 +112,22 @@ fn end_overlap(draft: &mut Draft<'_>) {
     end_at(draft, end, previous.uid());
 }
 
-fn end_at(draft: &mut Draft<'_>, end: Timestamp, uid: Option<String>) {
+fn end_at(draft: &mut PlanDraft<'_>, end: Timestamp, uid: Option<String>) {
     if end > draft.seen.now {
         return draft.again_at(end);
     }
     // Without its label it is in no store, and it would still work.
-    draft.delete(Which::Previous, uid);
+    draft.delete(WhichSecret::Previous, uid);
     draft.status.previous_secret_ref = None;
 }
 
-fn reference(draft: &Draft<'_>, now: Timestamp, overlap: SignedDuration) -> PreviousSecretReference {
+fn reference(draft: &PlanDraft<'_>, now: Timestamp, overlap: SignedDuration) -> PreviousSecretReference {
     let name = previous_secret_name(&draft.seen.key.name_any());
     let expires_at = Time(now.checked_add(overlap).unwrap_or(now));
     PreviousSecretReference { name, key: SECRET_KEY.to_owned(), expires_at }
 }
 
-fn overlap(draft: &Draft<'_>) -> SignedDuration {
+fn overlap(draft: &PlanDraft<'_>) -> SignedDuration {
     let asked = draft.seen.key.annotations().get(ANNOTATION_ROTATE_OVERLAP);
     let default = SignedDuration::try_from(draft.seen.overlap).unwrap_or(SignedDuration::ZERO);
     // Nobody gets more time than the operator gives.

@@ -5,14 +5,14 @@ use kube::{Resource as _, ResourceExt as _, api::ObjectMeta};
 use portolan_core::api::devportal::{APIKey, SECRET_KEY};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::state::Marks;
+use super::state::SecretMarks;
 
 /// Annotation of a Secret: the UID of its key, by which it is known when somebody has taken its owner away.
 pub(super) const ANNOTATION_KEY: &str = "devportal.kuadrant.io/apikey-uid";
 
 /// Whose an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ownership {
+pub enum SecretOwnership {
     /// This key's.
     Ours,
     /// A former key's of the same name, which is provably gone: names are unique.
@@ -21,11 +21,11 @@ pub enum Ownership {
 }
 
 /// Says whose the Secret is that has the name of a key's Secret.
-pub fn ownership(secret: &ObjectMeta, key: &APIKey) -> Ownership {
+pub fn ownership(secret: &ObjectMeta, key: &APIKey) -> SecretOwnership {
     match made_for(secret, &key.name_any()) {
-        Some(uid) if Some(uid) == key.metadata.uid.as_deref() => Ownership::Ours,
-        Some(_) => Ownership::Former,
-        None => Ownership::Foreign,
+        Some(uid) if Some(uid) == key.metadata.uid.as_deref() => SecretOwnership::Ours,
+        Some(_) => SecretOwnership::Former,
+        None => SecretOwnership::Foreign,
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) fn made_for<'a>(secret: &'a ObjectMeta, key: &str) -> Option<&'a str>
 }
 
 /// A Secret with a key.
-pub(super) fn secret(key: &APIKey, name: String, marks: Marks, value: &SecretString) -> Secret {
+pub(super) fn secret(key: &APIKey, name: String, marks: SecretMarks, value: &SecretString) -> Secret {
     let metadata = ObjectMeta {
         name: Some(name),
         namespace: key.namespace(),
@@ -73,24 +73,24 @@ mod tests {
             serde_json::from_value(json!({"ownerReferences": [owner]})).unwrap()
         };
         for (secret, expected) in [
-            (metadata("APIKey", "k1", "new"), Ownership::Ours),
-            (metadata("APIKey", "k1", "old"), Ownership::Former),
-            (metadata("APIKey", "k2", "new"), Ownership::Foreign),
-            (metadata("Deployment", "k1", "new"), Ownership::Foreign),
-            (ObjectMeta::default(), Ownership::Foreign),
+            (metadata("APIKey", "k1", "new"), SecretOwnership::Ours),
+            (metadata("APIKey", "k1", "old"), SecretOwnership::Former),
+            (metadata("APIKey", "k2", "new"), SecretOwnership::Foreign),
+            (metadata("Deployment", "k1", "new"), SecretOwnership::Foreign),
+            (ObjectMeta::default(), SecretOwnership::Foreign),
         ] {
             assert_eq!(ownership(&secret, &key), expected, "{secret:?}");
         }
         for (mark, owned, expected) in [
-            ("new", ObjectMeta::default(), Ownership::Ours),
-            ("new", metadata("Deployment", "k1", "new"), Ownership::Ours),
-            ("new", metadata("APIKey", "k1", "old"), Ownership::Former),
-            ("old", ObjectMeta::default(), Ownership::Former),
+            ("new", ObjectMeta::default(), SecretOwnership::Ours),
+            ("new", metadata("Deployment", "k1", "new"), SecretOwnership::Ours),
+            ("new", metadata("APIKey", "k1", "old"), SecretOwnership::Former),
+            ("old", ObjectMeta::default(), SecretOwnership::Former),
         ] {
             let annotations = Some([(ANNOTATION_KEY.to_owned(), mark.to_owned())].into());
             let secret = ObjectMeta { annotations, ..owned };
             assert_eq!(ownership(&secret, &key), expected, "{secret:?}");
-            let of = if expected == Ownership::Former { "old" } else { mark };
+            let of = if expected == SecretOwnership::Former { "old" } else { mark };
             assert_eq!(made_for(&secret, "k1"), Some(of), "{secret:?}");
         }
         assert_eq!(made_for(&metadata("APIKey", "k2", "new"), "k1"), None);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use portolan_core::api::devportal::{APIKey, APIKeyStatus, APIProduct};
 use serde_json::Value;
 
-use crate::{context::SecretMeta, news::Fact};
+use crate::{context::SecretMeta, news::KeyFact};
 
 /// Delay of the next look at what nobody watches, such as a foreign Secret that stands in the way.
 pub(super) const RESYNC: Duration = Duration::from_secs(30);
@@ -41,14 +41,14 @@ pub struct ObservedKey {
 
 /// One of the two Secrets of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum WhichSecret {
     Current,
     Previous,
 }
 
 /// Metadata of a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
+pub struct SecretMarks {
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
 }
@@ -57,26 +57,26 @@ pub struct Marks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretStep {
     /// Deletes the Secret with this UID, or where it is not known the one that turns out to be ours.
-    Delete { which: Which, uid: Option<String> },
+    Delete { which: WhichSecret, uid: Option<String> },
     /// Makes the Secret with a fresh key.
-    Create(Marks),
+    Create(SecretMarks),
     /// Changes labels and annotations, of which `None` removes one, and the owners if there are others.
     Mark {
-        which: Which,
+        which: WhichSecret,
         uid: String,
         labels: BTreeMap<String, Option<String>>,
         annotations: BTreeMap<String, Option<String>>,
         owners: Option<Value>,
     },
     /// Keeps a copy of the key under the other name.
-    Keep(Marks),
+    Keep(SecretMarks),
     /// Replaces the key by a fresh one.
     Renew { uid: String, request: String },
 }
 
 /// An Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct PlannedEvent {
     pub warns: bool,
     pub reason: &'static str,
     pub note: String,
@@ -89,8 +89,8 @@ pub struct KeyPlan {
     pub adopt: Option<(String, String)>,
     pub steps: Vec<SecretStep>,
     pub status: APIKeyStatus,
-    pub told: Vec<Told>,
-    pub facts: Vec<Fact>,
+    pub told: Vec<PlannedEvent>,
+    pub facts: Vec<KeyFact>,
     /// Time until the next look if nothing changes before.
     pub again: Option<Duration>,
 }

@@ -15,12 +15,12 @@ use portolan_core::{
 
 use super::{
     expiring,
-    state::{KeyPlan, ObservedKey, SecretState, SecretStep, Told, Which},
+    state::{KeyPlan, ObservedKey, PlannedEvent, SecretState, SecretStep, WhichSecret},
 };
 use crate::{
     annotations,
     names::ObjectName,
-    news::{Fact, FactKind},
+    news::{FactKind, KeyFact},
     scheme,
 };
 
@@ -31,16 +31,16 @@ pub(super) const UP_TO_DATE: &str = "UpToDate";
 pub(super) const EXPIRING_SOON: &str = "ExpiringSoon";
 
 /// A plan in the making.
-pub(super) struct Draft<'a> {
+pub(super) struct PlanDraft<'a> {
     pub(super) seen: &'a ObservedKey,
     pub(super) status: APIKeyStatus,
     plan: KeyPlan,
 }
 
 /// A reason why a key cannot be given, and a message.
-pub(super) type Obstacle = (&'static str, String);
+pub(super) type KeyObstacle = (&'static str, String);
 
-impl<'a> Draft<'a> {
+impl<'a> PlanDraft<'a> {
     pub(super) fn of(seen: &'a ObservedKey) -> Self {
         let mut status = seen.key.status.clone().unwrap_or_default();
         status.observed_generation = seen.key.metadata.generation;
@@ -60,7 +60,8 @@ impl<'a> Draft<'a> {
             None => {}
         }
         // Whatever becomes of this key, that of a former one works no more.
-        for (which, state) in [(Which::Current, &seen.secret), (Which::Previous, &seen.previous)] {
+        for (which, state) in [(WhichSecret::Current, &seen.secret), (WhichSecret::Previous, &seen.previous)]
+        {
             if let SecretState::Former(secret) = state {
                 draft.delete(which, secret.uid());
             }
@@ -106,7 +107,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The obstacle that keeps a key from being created, if there is one.
-    pub(super) fn obstacle(&self) -> Option<Obstacle> {
+    pub(super) fn obstacle(&self) -> Option<KeyObstacle> {
         let (namespace, key) = (self.seen.key.namespace().unwrap_or_default(), &self.seen.key);
         let name = ObjectName::new(namespace, &key.spec.api_product_ref.name);
         let Some(product) = &self.seen.product else {
@@ -206,13 +207,13 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn tell(&mut self, warns: bool, reason: &'static str, note: String) {
-        self.plan.told.push(Told { warns, reason, note });
+        self.plan.told.push(PlannedEvent { warns, reason, note });
     }
 
     pub(super) fn report(&mut self, kind: FactKind, at: Timestamp) {
         let reason = self.status.reason.clone();
         let until = self.status.expires_at.as_ref().map(|time| time.0);
-        self.plan.facts.push(Fact { kind, at, reason, until });
+        self.plan.facts.push(KeyFact { kind, at, reason, until });
     }
 
     /// Reports a rejection once.
@@ -228,7 +229,7 @@ impl<'a> Draft<'a> {
         self.plan.steps.push(step);
     }
 
-    pub(super) fn delete(&mut self, which: Which, uid: Option<String>) {
+    pub(super) fn delete(&mut self, which: WhichSecret, uid: Option<String>) {
         self.step(SecretStep::Delete { which, uid });
     }
 
@@ -244,11 +245,15 @@ impl<'a> Draft<'a> {
 
     /// Deletes both Secrets, and forgets what came with them.
     pub(super) fn withdraw(&mut self) {
-        for (which, state) in [(Which::Current, &self.seen.secret), (Which::Previous, &self.seen.previous)] {
+        for (which, state) in
+            [(WhichSecret::Current, &self.seen.secret), (WhichSecret::Previous, &self.seen.previous)]
+        {
             let is_known = match which {
                 // Trouble with policies may have taken the reference away from a key that was given.
-                Which::Current => self.status.secret_ref.is_some() || self.status.approved_snapshot.is_some(),
-                Which::Previous => self.status.previous_secret_ref.is_some(),
+                WhichSecret::Current => {
+                    self.status.secret_ref.is_some() || self.status.approved_snapshot.is_some()
+                }
+                WhichSecret::Previous => self.status.previous_secret_ref.is_some(),
             };
             match state {
                 SecretState::Ours(secret) => self.delete(which, secret.uid()),

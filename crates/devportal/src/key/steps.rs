@@ -15,13 +15,13 @@ use serde_json::json;
 
 use super::{
     rotation::ANNOTATION_REQUEST,
-    secret::{Ownership, ownership, secret},
-    state::{Marks, SecretStep, Which},
+    secret::{SecretOwnership, ownership, secret},
+    state::{SecretMarks, SecretStep, WhichSecret},
 };
 use crate::token;
 
 /// What a step led to.
-pub(super) enum Outcome {
+pub(super) enum StepOutcome {
     Done,
     /// The Secret is there already: the store is behind.
     AlreadyThere,
@@ -29,10 +29,10 @@ pub(super) enum Outcome {
     Conflict(String),
 }
 
-fn name_of(key: &APIKey, which: Which) -> String {
+fn name_of(key: &APIKey, which: WhichSecret) -> String {
     match which {
-        Which::Current => secret_name(&key.name_any()),
-        Which::Previous => previous_secret_name(&key.name_any()),
+        WhichSecret::Current => secret_name(&key.name_any()),
+        WhichSecret::Previous => previous_secret_name(&key.name_any()),
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn run(
     secrets: &Api<Secret>,
     key: &APIKey,
     step: SecretStep,
-) -> Result<Outcome, ReconcileError> {
+) -> Result<StepOutcome, ReconcileError> {
     let failed = |action: &'static str, name: &str, error: WriteError| {
         ReconcileError::new(action, format!("Secret {}/{name}", key.namespace().unwrap_or_default()), error)
     };
@@ -54,14 +54,14 @@ pub(super) async fn run(
                     .await
                     .map_err(|error| failed("look at", &name, error.into()))?,
             };
-            let Some(uid) = uid else { return Ok(Outcome::Done) };
+            let Some(uid) = uid else { return Ok(StepOutcome::Done) };
             delete(secrets, &name, &uid).await.map_err(|error| failed("delete", &name, error))?;
-            Ok(Outcome::Done)
+            Ok(StepOutcome::Done)
         }
         SecretStep::Create(marks) => {
             let value =
                 token::fresh().map_err(|error| failed("make a key for", &key.name_any(), random(error)))?;
-            create(secrets, key, Which::Current, marks, &value).await
+            create(secrets, key, WhichSecret::Current, marks, &value).await
         }
         SecretStep::Mark { which, uid, labels, annotations, owners } => {
             let name = name_of(key, which);
@@ -72,7 +72,7 @@ pub(super) async fn run(
             let params = kube::api::PatchParams::default();
             let patched = secrets.patch_metadata(&name, &params, &kube::api::Patch::Merge(body)).await;
             patched.map_err(|error| failed("label", &name, error.into()))?;
-            Ok(Outcome::Done)
+            Ok(StepOutcome::Done)
         }
         SecretStep::Keep(marks) => keep(secrets, key, marks).await,
         SecretStep::Renew { uid, request } => renew(secrets, key, &uid, &request).await,
@@ -86,27 +86,29 @@ fn random(error: token::NoRandomness) -> WriteError {
 /// The UID of a Secret if it is this key's.
 async fn of_ours(secrets: &Api<Secret>, key: &APIKey, name: &str) -> kube::Result<Option<String>> {
     let found = secrets.get_metadata_opt(name).await?;
-    Ok(found.filter(|found| ownership(&found.metadata, key) == Ownership::Ours).and_then(|found| found.uid()))
+    Ok(found
+        .filter(|found| ownership(&found.metadata, key) == SecretOwnership::Ours)
+        .and_then(|found| found.uid()))
 }
 
 /// Makes a Secret. One that is there already is never overwritten: ours will do, and any other is a conflict.
 async fn create(
     secrets: &Api<Secret>,
     key: &APIKey,
-    which: Which,
-    marks: Marks,
+    which: WhichSecret,
+    marks: SecretMarks,
     value: &SecretString,
-) -> Result<Outcome, ReconcileError> {
+) -> Result<StepOutcome, ReconcileError> {
     let name = name_of(key, which);
     let failed = |error: kube::Error| ReconcileError::new("create Secret", &name, error);
     let (labels, request) = (marks.labels.clone(), marks.annotations.get(ANNOTATION_REQUEST).cloned());
     let made = secrets.create(&PostParams::default(), &secret(key, name.clone(), marks, value)).await;
     match made {
-        Ok(_) => Ok(Outcome::Done),
+        Ok(_) => Ok(StepOutcome::Done),
         Err(kube::Error::Api(status)) if status.code == 409 => {
             match secrets.get_metadata_opt(&name).await.map_err(failed)? {
-                Some(found) if ownership(&found.metadata, key) == Ownership::Foreign => {
-                    Ok(Outcome::Conflict(name))
+                Some(found) if ownership(&found.metadata, key) == SecretOwnership::Foreign => {
+                    Ok(StepOutcome::Conflict(name))
                 }
                 Some(found) if is_ours_to_stay(&found.metadata, key) => {
                     // Without its label, the store would never show it.
@@ -118,14 +120,15 @@ async fn create(
                             .await
                             .map_err(failed)?;
                     }
-                    let is_kept = which == Which::Previous && is_for(&found.metadata, request.as_deref());
-                    Ok(if is_kept { Outcome::Done } else { Outcome::AlreadyThere })
+                    let is_kept =
+                        which == WhichSecret::Previous && is_for(&found.metadata, request.as_deref());
+                    Ok(if is_kept { StepOutcome::Done } else { StepOutcome::AlreadyThere })
                 }
                 // A former key's, which the store shows in time if it has its label.
                 Some(found) if found.metadata.deletion_timestamp.is_none() => {
                     let deleted = delete(secrets, &name, &found.uid().unwrap_or_default()).await;
                     deleted.map_err(|error| ReconcileError::new("delete Secret", &name, error))?;
-                    Ok(Outcome::AlreadyThere)
+                    Ok(StepOutcome::AlreadyThere)
                 }
                 // It goes.
                 _ => Err(failed(kube::Error::Api(status))),
@@ -137,7 +140,7 @@ async fn create(
 
 /// Returns `true` if a Secret is of this key and is not being deleted.
 fn is_ours_to_stay(secret: &ObjectMeta, key: &APIKey) -> bool {
-    secret.deletion_timestamp.is_none() && ownership(secret, key) == Ownership::Ours
+    secret.deletion_timestamp.is_none() && ownership(secret, key) == SecretOwnership::Ours
 }
 
 /// Returns `true` if a Secret was written for this request. One that was written for a former one holds an older value.
@@ -148,22 +151,26 @@ fn is_for(secret: &ObjectMeta, request: Option<&str>) -> bool {
 }
 
 /// Keeps the value that is in use under the other name.
-async fn keep(secrets: &Api<Secret>, key: &APIKey, marks: Marks) -> Result<Outcome, ReconcileError> {
-    let name = name_of(key, Which::Current);
+async fn keep(
+    secrets: &Api<Secret>,
+    key: &APIKey,
+    marks: SecretMarks,
+) -> Result<StepOutcome, ReconcileError> {
+    let name = name_of(key, WhichSecret::Current);
     let failed = |error: kube::Error| ReconcileError::new("read Secret", &name, error);
     let found = secrets.get(&name).await.map_err(failed)?;
     let request = marks.annotations.get(ANNOTATION_REQUEST);
     if found.annotations().get(ANNOTATION_REQUEST) == request {
         // It is renewed already: what it holds is the new value.
-        return Ok(Outcome::Done);
+        return Ok(StepOutcome::Done);
     }
     let value = found.data.unwrap_or_default().remove(SECRET_KEY).map(|value| value.0).unwrap_or_default();
     if value.is_empty() {
         // Somebody has taken it out: there is none that could still work, and nothing may work without one.
-        return Ok(Outcome::Done);
+        return Ok(StepOutcome::Done);
     }
     let value = SecretString::from(String::from_utf8_lossy(&value).into_owned());
-    create(secrets, key, Which::Previous, marks, &value).await
+    create(secrets, key, WhichSecret::Previous, marks, &value).await
 }
 
 /// Replaces the value that is in use.
@@ -172,12 +179,12 @@ async fn renew(
     key: &APIKey,
     uid: &str,
     request: &str,
-) -> Result<Outcome, ReconcileError> {
-    let name = name_of(key, Which::Current);
+) -> Result<StepOutcome, ReconcileError> {
+    let name = name_of(key, WhichSecret::Current);
     let failed = |error: WriteError| ReconcileError::new("renew Secret", &name, error);
     let found = secrets.get(&name).await.map_err(|error| failed(error.into()))?;
     if is_for(&found.metadata, Some(request)) {
-        return Ok(Outcome::Done);
+        return Ok(StepOutcome::Done);
     }
     let value = token::fresh().map_err(|error| failed(random(error)))?;
     if found.immutable == Some(true) {
@@ -196,7 +203,7 @@ async fn renew(
         {"op": "add", "path": format!("/metadata/annotations/{}", escaped(ANNOTATION_REQUEST)), "value": request},
     ]);
     let _: Secret = json_patch(secrets, &name, None, operations).await.map_err(failed)?;
-    Ok(Outcome::Done)
+    Ok(StepOutcome::Done)
 }
 
 /// Replaces a Secret that somebody has made immutable: its value can change in no other way.
@@ -206,13 +213,13 @@ async fn remake(
     (found, uid): (&Secret, &str),
     request: &str,
     value: &SecretString,
-) -> Result<Outcome, WriteError> {
-    let mut marks = Marks { labels: found.labels().clone(), annotations: found.annotations().clone() };
+) -> Result<StepOutcome, WriteError> {
+    let mut marks = SecretMarks { labels: found.labels().clone(), annotations: found.annotations().clone() };
     marks.annotations.insert(ANNOTATION_REQUEST.to_owned(), request.to_owned());
     let name = found.name_any();
     delete(secrets, &name, uid).await?;
     secrets.create(&PostParams::default(), &secret(key, name, marks, value)).await?;
-    Ok(Outcome::Done)
+    Ok(StepOutcome::Done)
 }
 
 #[cfg(test)]

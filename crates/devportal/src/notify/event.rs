@@ -4,15 +4,15 @@ use kube::{Resource as _, ResourceExt as _};
 use portolan_core::{api::devportal::APIKey, digest::sha256_hex};
 use serde_json::json;
 
-use super::queue::Notice;
+use super::queue::KeyNotice;
 use crate::{
     names::ObjectName,
-    news::{Fact, FactKind},
+    news::{FactKind, KeyFact},
     token::masked,
 };
 
 /// A fact about a key as a CloudEvent. Its ID follows from the fact, so that a repetition can be recognized.
-pub(super) fn notice(key: &APIKey, fact: &Fact) -> Notice {
+pub(super) fn notice(key: &APIKey, fact: &KeyFact) -> KeyNotice {
     let kind = word(fact.kind);
     let of = ObjectName::of(key);
     let uid = key.meta().uid.clone().unwrap_or_default();
@@ -34,7 +34,7 @@ pub(super) fn notice(key: &APIKey, fact: &Fact) -> Notice {
             "expiresAt": fact.until.map(|until| until.to_string()),
         },
     });
-    Notice { id, kind, of, body: event.to_string().into_bytes() }
+    KeyNotice { id, kind, of, body: event.to_string().into_bytes() }
 }
 
 fn word(kind: FactKind) -> &'static str {
@@ -63,7 +63,8 @@ mod tests {
         let leaked = crate::token::fresh().unwrap().expose_secret().to_owned();
         let reason = Some(format!("it was {leaked}"));
         let until = Timestamp::from_second(60).unwrap();
-        let fact = Fact { kind: FactKind::Rejected, at: Timestamp::UNIX_EPOCH, reason, until: Some(until) };
+        let fact =
+            KeyFact { kind: FactKind::Rejected, at: Timestamp::UNIX_EPOCH, reason, until: Some(until) };
         let first = notice(&key, &fact);
         assert_eq!(first, notice(&key, &fact));
         let text = String::from_utf8(first.body.clone()).unwrap();

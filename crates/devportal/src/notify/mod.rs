@@ -15,13 +15,13 @@ use portolan_runtime::{
     tasks::Tasks,
 };
 
-use self::queue::Verdict;
-use crate::{context::Context, news::Fact};
+use self::queue::DeliveryVerdict;
+use crate::{context::Context, news::KeyFact};
 
 const WORKERS: usize = 16;
 impl Context {
     /// Tells those who are to be notified.
-    pub fn publish(&self, key: &APIKey, fact: &Fact) {
+    pub fn publish(&self, key: &APIKey, fact: &KeyFact) {
         let Some(notifier) = &self.notifier else { return };
         if !notifier.waiting.push(key.uid().unwrap_or_default(), event::notice(key, fact)) {
             self.metrics.notice("dropped");
@@ -47,7 +47,7 @@ async fn reconcile(context: &Context, key: &str) -> Result<Action, ReconcileErro
     let Some(notifier) = &context.notifier else { return Ok(Action::AwaitChange) };
     let Some(notice) = notifier.waiting.first(key) else { return Ok(Action::AwaitChange) };
     let verdict = notifier.send(&notice).await;
-    let refused = if let Verdict::Refused(code) = verdict { Some(code) } else { None };
+    let refused = if let DeliveryVerdict::Refused(code) = verdict { Some(code) } else { None };
     let settled = notifier.waiting.settle(key, &verdict);
     context.metrics.notice(settled.word);
     context.metrics.waiting(notifier.waiting.len());

@@ -10,7 +10,7 @@ use portolan_runtime::{
 };
 use secrecy::{ExposeSecret as _, SecretSlice};
 
-use super::queue::{Notice, Verdict, Waiting};
+use super::queue::{DeliveryVerdict, KeyNotice, WaitingNotices};
 
 /// Header with the signature: `t=SECONDS,v1=HEX`, an HMAC-SHA256 over `ID.SECONDS.BODY`.
 const SIGNATURE: &str = "portolan-signature";
@@ -22,7 +22,7 @@ pub struct Notifier {
     url: Uri,
     key: SecretSlice<u8>,
     fetcher: Fetcher,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: WaitingNotices,
 }
 
 /// A reason why nobody can be notified.
@@ -54,10 +54,10 @@ impl Notifier {
             ..FetchSettings::default()
         };
         let fetcher = Fetcher::new(&settings).map_err(NotifierError::Fetcher)?;
-        Ok(Self { url, key: key.into(), fetcher, waiting: Waiting::default() })
+        Ok(Self { url, key: key.into(), fetcher, waiting: WaitingNotices::default() })
     }
 
-    pub(super) async fn send(&self, notice: &Notice) -> Verdict {
+    pub(super) async fn send(&self, notice: &KeyNotice) -> DeliveryVerdict {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json"));
         let now = clock::now().as_second();
@@ -66,12 +66,12 @@ impl Notifier {
         }
         match self.fetcher.post(&self.url, headers, notice.body.clone()).await {
             Ok(answer) => verdict(&answer),
-            Err(_) => Verdict::Again(None),
+            Err(_) => DeliveryVerdict::Again(None),
         }
     }
 
     /// Each attempt has its own time, so that receivers can refuse old ones.
-    fn signature(&self, notice: &Notice, now: i64) -> String {
+    fn signature(&self, notice: &KeyNotice, now: i64) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.key.expose_secret());
         let mut context = hmac::Context::with_key(&key);
         context.update(format!("{}.{now}.", notice.id).as_bytes());
@@ -86,16 +86,16 @@ impl Notifier {
     }
 }
 
-fn verdict(answer: &Fetched) -> Verdict {
+fn verdict(answer: &Fetched) -> DeliveryVerdict {
     let wait = || {
         let seconds = answer.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds))
     };
     match answer.status {
-        status if status.is_success() => Verdict::Delivered,
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Verdict::Again(wait()),
-        status if status.is_server_error() => Verdict::Again(wait()),
-        status => Verdict::Refused(status.as_u16()),
+        status if status.is_success() => DeliveryVerdict::Delivered,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => DeliveryVerdict::Again(wait()),
+        status if status.is_server_error() => DeliveryVerdict::Again(wait()),
+        status => DeliveryVerdict::Refused(status.as_u16()),
     }
 }
 
@@ -117,12 +117,12 @@ mod tests {
             })
         };
         let table = [
-            (204, None, Verdict::Delivered),
-            (503, None, Verdict::Again(None)),
-            (429, Some("7"), Verdict::Again(Some(Duration::from_secs(7)))),
-            (408, Some("soon"), Verdict::Again(None)),
-            (410, None, Verdict::Refused(410)),
-            (302, None, Verdict::Refused(302)),
+            (204, None, DeliveryVerdict::Delivered),
+            (503, None, DeliveryVerdict::Again(None)),
+            (429, Some("7"), DeliveryVerdict::Again(Some(Duration::from_secs(7)))),
+            (408, Some("soon"), DeliveryVerdict::Again(None)),
+            (410, None, DeliveryVerdict::Refused(410)),
+            (302, None, DeliveryVerdict::Refused(302)),
         ];
         for (status, after, expected) in table {
             assert_eq!(answer(status, after), expected, "{status}");

@@ -20,7 +20,7 @@ const RETRY_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct KeyNotice {
     pub id: String,
     pub kind: &'static str,
     pub of: ObjectName,
@@ -29,7 +29,7 @@ pub struct Notice {
 
 /// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum DeliveryVerdict {
     Delivered,
     /// After this time, if the receiver has said so.
     Again(Option<Duration>),
@@ -38,27 +38,27 @@ pub enum Verdict {
 
 /// The next step after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settled {
+pub struct SettledNotice {
     pub word: &'static str,
     pub again: Option<Duration>,
 }
 
 /// All notices, by the UID of their key.
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub struct WaitingNotices {
     pub queue: Arc<WorkQueue<String>>,
-    inner: Mutex<Inner>,
+    inner: Mutex<NoticesByKey>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    notices: HashMap<String, VecDeque<(Notice, u32)>>,
+struct NoticesByKey {
+    notices: HashMap<String, VecDeque<(KeyNotice, u32)>>,
     number: usize,
 }
 
-impl Waiting {
+impl WaitingNotices {
     /// Adds a notice. Returns `false` if there are too many already.
-    pub fn push(&self, key: String, notice: Notice) -> bool {
+    pub fn push(&self, key: String, notice: KeyNotice) -> bool {
         let mut inner = self.inner.lock();
         if inner.number >= MOST {
             return false;
@@ -73,7 +73,7 @@ impl Waiting {
         true
     }
 
-    pub fn first(&self, key: &str) -> Option<Notice> {
+    pub fn first(&self, key: &str) -> Option<KeyNotice> {
         self.inner.lock().notices.get(key)?.front().map(|(notice, _)| notice.clone())
     }
 
@@ -82,23 +82,23 @@ impl Waiting {
     }
 
     /// Takes the first notice of a key off, or counts the attempt.
-    pub fn settle(&self, key: &str, verdict: &Verdict) -> Settled {
+    pub fn settle(&self, key: &str, verdict: &DeliveryVerdict) -> SettledNotice {
         let mut inner = self.inner.lock();
         let Some(first) = inner.notices.get_mut(key).and_then(VecDeque::front_mut) else {
-            return Settled { word: "delivered", again: None };
+            return SettledNotice { word: "delivered", again: None };
         };
         first.1 += 1;
         let word = match verdict {
-            Verdict::Delivered => "delivered",
-            Verdict::Again(after) if first.1 < ATTEMPTS => {
+            DeliveryVerdict::Delivered => "delivered",
+            DeliveryVerdict::Again(after) if first.1 < ATTEMPTS => {
                 let ceiling = Backoff::ceiling(RETRY_MIN, RETRY_MAX, first.1 - 1);
                 let wait = after.map_or_else(
                     || Backoff::new(ceiling, ceiling).next_delay(),
                     |after| after.min(RETRY_MAX),
                 );
-                return Settled { word: "retried", again: Some(wait) };
+                return SettledNotice { word: "retried", again: Some(wait) };
             }
-            Verdict::Again(_) | Verdict::Refused(_) => "given_up",
+            DeliveryVerdict::Again(_) | DeliveryVerdict::Refused(_) => "given_up",
         };
         inner.number -= 1;
         let is_last = inner.notices.get_mut(key).is_none_or(|of_key| {
@@ -108,7 +108,7 @@ impl Waiting {
         if is_last {
             inner.notices.remove(key);
         }
-        Settled { word, again: (!is_last).then_some(Duration::ZERO) }
+        SettledNotice { word, again: (!is_last).then_some(Duration::ZERO) }
     }
 }
 
@@ -116,33 +116,37 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    fn notice(id: &str) -> Notice {
-        Notice { id: id.to_owned(), kind: "approved", of: ObjectName::new("a", "k"), body: Vec::new() }
+    fn notice(id: &str) -> KeyNotice {
+        KeyNotice { id: id.to_owned(), kind: "approved", of: ObjectName::new("a", "k"), body: Vec::new() }
     }
 
     #[test]
     fn notices_of_a_key_keep_their_order() {
-        let waiting = Waiting::default();
+        let waiting = WaitingNotices::default();
         for id in ["1", "2"] {
             assert!(waiting.push("k".to_owned(), notice(id)));
         }
-        let retried = waiting.settle("k", &Verdict::Again(None));
+        let retried = waiting.settle("k", &DeliveryVerdict::Again(None));
         assert!(retried.word == "retried" && retried.again.unwrap() <= RETRY_MIN);
         assert_eq!(waiting.first("k").unwrap().id, "1");
         assert_eq!(
-            waiting.settle("k", &Verdict::Delivered),
-            Settled { word: "delivered", again: Some(Duration::ZERO) }
+            waiting.settle("k", &DeliveryVerdict::Delivered),
+            SettledNotice { word: "delivered", again: Some(Duration::ZERO) }
         );
         assert_eq!(waiting.first("k").unwrap().id, "2");
-        assert_eq!(waiting.settle("k", &Verdict::Refused(410)), Settled { word: "given_up", again: None });
+        assert_eq!(
+            waiting.settle("k", &DeliveryVerdict::Refused(410)),
+            SettledNotice { word: "given_up", again: None }
+        );
         assert_eq!((waiting.len(), waiting.first("k")), (0, None));
     }
 
     #[test]
     fn what_nobody_takes_is_given_up_and_memory_is_bounded() {
-        let waiting = Waiting::default();
+        let waiting = WaitingNotices::default();
         waiting.push("k".to_owned(), notice("1"));
-        let words: Vec<_> = (0..ATTEMPTS).map(|_| waiting.settle("k", &Verdict::Again(None)).word).collect();
+        let words: Vec<_> =
+            (0..ATTEMPTS).map(|_| waiting.settle("k", &DeliveryVerdict::Again(None)).word).collect();
         assert_eq!(words.iter().filter(|word| **word == "retried").count(), 11);
         assert_eq!(words.last(), Some(&"given_up"));
         for number in 0..MOST {

@@ -13,7 +13,9 @@ use portolan_core::{
 };
 
 use crate::{
-    fetches::{FetchOutcome, FetchTarget, OidcOutcome, OpenApiOutcome, OpenApiText, Remembered, location},
+    fetches::{
+        FetchOutcome, FetchTarget, OidcOutcome, OpenApiOutcome, OpenApiText, RememberedAnswer, location,
+    },
     names::ObjectName,
     scheme,
 };
@@ -25,7 +27,7 @@ pub(super) const OPENAPI: &str = "OpenAPISpecReady";
 pub(super) fn targets(
     product: &APIProduct,
     scheme: Option<&DiscoveredAuthScheme>,
-) -> Vec<(FetchTarget, Option<Remembered>)> {
+) -> Vec<(FetchTarget, Option<RememberedAnswer>)> {
     let oidc = scheme
         .and_then(scheme::issuer)
         .map(|issuer| (FetchTarget::Oidc(issuer.to_owned()), known_oidc(product, issuer)));
@@ -44,22 +46,22 @@ fn openapi_target(product: &APIProduct, url: &str) -> FetchTarget {
 }
 
 /// The result of a former process about an issuer.
-fn known_oidc(product: &APIProduct, issuer: &str) -> Option<Remembered> {
+fn known_oidc(product: &APIProduct, issuer: &str) -> Option<RememberedAnswer> {
     let status = product.status.as_ref()?;
     let said = find(&status.conditions, OIDC).filter(|said| said.message.contains(&location(issuer)))?;
     let token_endpoint = Some(status.oidc_discovery.as_ref()?.token_endpoint.clone());
     let note = said.message.strip_prefix(&discovered(issuer));
     Some(if let Some(note) = note.filter(|_| said.status == ConditionStatus::True) {
         let note = note.strip_prefix(": ").map(str::to_owned);
-        Remembered::Answer(FetchOutcome::Oidc(OidcOutcome { token_endpoint, failure: None, note }))
+        RememberedAnswer::Answer(FetchOutcome::Oidc(OidcOutcome { token_endpoint, failure: None, note }))
     } else {
         let last = OidcOutcome { token_endpoint, ..OidcOutcome::default() };
-        Remembered::Last(FetchOutcome::Oidc(last))
+        RememberedAnswer::Last(FetchOutcome::Oidc(last))
     })
 }
 
 /// The document that a former process has read.
-fn known_openapi(product: &APIProduct, url: &str) -> Option<Remembered> {
+fn known_openapi(product: &APIProduct, url: &str) -> Option<RememberedAnswer> {
     let status = product.status.as_ref()?;
     let kept = status.openapi.as_ref().filter(|kept| kept.source_url == url)?;
     let raw = kept.config_map_ref.is_none().then(|| kept.raw.as_str().into());
@@ -67,7 +69,7 @@ fn known_openapi(product: &APIProduct, url: &str) -> Option<Remembered> {
     let text = OpenApiText { sha256: kept.sha256.clone(), bytes, raw };
     let outcome = FetchOutcome::OpenApi(OpenApiOutcome { text: Some(text), failure: None });
     let is_good = find(&status.conditions, OPENAPI).is_some_and(|said| said.status == ConditionStatus::True);
-    Some(if is_good { Remembered::Answer(outcome) } else { Remembered::Last(outcome) })
+    Some(if is_good { RememberedAnswer::Answer(outcome) } else { RememberedAnswer::Last(outcome) })
 }
 
 fn discovered(issuer: &str) -> String {
@@ -211,7 +213,8 @@ mod tests {
             let mut product = product();
             product.status = Some(filled(outcomes(raw), 1));
             let known = targets(&product, Some(&scheme()));
-            let expected = known.iter().map(|(target, _)| outcomes(raw)(target).map(Remembered::Answer));
+            let expected =
+                known.iter().map(|(target, _)| outcomes(raw)(target).map(RememberedAnswer::Answer));
             assert!(known.iter().map(|(_, known)| known.clone()).eq(expected), "{known:?}");
             let mut again = product.status.clone().unwrap();
             fill(&product, &mut again, Timestamp::from_second(9).unwrap(), outcomes(raw));
@@ -262,7 +265,7 @@ mod tests {
             fill(&product, &mut again, Timestamp::from_second(9).unwrap(), |_| None);
             assert_eq!(Some(&again), product.status.as_ref());
             for (target, known) in targets(&product, Some(&scheme())) {
-                assert_eq!(known, outcomes(raw)(&target).map(Remembered::Last), "{target:?}");
+                assert_eq!(known, outcomes(raw)(&target).map(RememberedAnswer::Last), "{target:?}");
             }
         }
     }

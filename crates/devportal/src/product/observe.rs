@@ -9,7 +9,9 @@ use portolan_runtime::clock;
 use tokio::time::Instant;
 
 use super::discover::ObservedProduct;
-use crate::{changes::TargetName, context::Context, index::Index, names::ObjectName, scope::Scoped};
+use crate::{
+    changes::TargetName, context::Context, index::GroupIndex, names::ObjectName, scope::ScopedCache,
+};
 
 /// `None` if there is nothing to say about it.
 pub(super) fn observe(context: &Context, name: &ObjectName) -> Option<ObservedProduct> {
@@ -51,8 +53,8 @@ fn outdated_for(context: &Context, route: &Route) -> Option<std::time::Duration>
 
 fn candidates<K: ForeignKind>(
     route: &Route,
-    policies: &Scoped<Foreign<K>>,
-    index: &Index<TargetName, ObjectName>,
+    policies: &ScopedCache<Foreign<K>>,
+    index: &GroupIndex<TargetName, ObjectName>,
 ) -> Candidates<K> {
     Candidates::of(route, |kind, namespace, name| {
         let named = index.of(&(kind, ObjectName::new(namespace, name))).into_iter();

@@ -22,9 +22,9 @@ use self::fresh::GATHER;
 use crate::{
     changes::KeyGroup,
     context::Context,
-    key::{Ownership, ownership},
+    key::{SecretOwnership, ownership},
     names::{ObjectName, RequesterAt},
-    scope::Scoped,
+    scope::ScopedCache,
 };
 
 pub use self::{build::ANNOTATION_REQUESTER, fresh::FreshRights};
@@ -84,7 +84,7 @@ fn secrets_of(context: &Context, at: &RequesterAt) -> Vec<String> {
             && key.metadata.deletion_timestamp.is_none()
             && key.status.as_ref().is_some_and(|status| status.secret_ref.is_some());
         let secret = context.secrets.get(&name.namespace, &secret_name(&name.name)).filter(|_| is_given)?;
-        (ownership(&secret.metadata, &key) == Ownership::Ours).then(|| secret.name_any())
+        (ownership(&secret.metadata, &key) == SecretOwnership::Ours).then(|| secret.name_any())
     };
     keys.iter().filter_map(readable).collect()
 }
@@ -126,7 +126,7 @@ async fn write_role(
 
 async fn write<K>(
     context: &Context,
-    kind: &Scoped<K>,
+    kind: &ScopedCache<K>,
     namespace: &str,
     wanted: &K,
     seen: Option<&K>,

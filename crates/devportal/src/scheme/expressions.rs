@@ -13,7 +13,7 @@ const ANYTHING: [&str; 3] = ["true", "set", "any"];
 
 /// What all expressions about one label ask for.
 #[derive(Debug, Default)]
-struct Wanted<'a> {
+struct LabelConstraints<'a> {
     /// The values of the first `In`, in order.
     offered: Vec<&'a str>,
     /// The values that every `In` has; `None` without any `In`.
@@ -32,7 +32,7 @@ pub(super) fn satisfy(
     fixed: &[String],
     expressions: &Value,
 ) -> Result<(), String> {
-    let mut by_label: BTreeMap<&str, Wanted<'_>> = BTreeMap::new();
+    let mut by_label: BTreeMap<&str, LabelConstraints<'_>> = BTreeMap::new();
     for expression in expressions.as_array().into_iter().flatten() {
         let label = expression["key"].as_str().unwrap_or_default();
         by_label.entry(label).or_default().add(label, expression)?;
@@ -56,7 +56,7 @@ pub(super) fn satisfy(
     Ok(())
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> LabelConstraints<'a> {
     fn add(&mut self, label: &str, expression: &'a Value) -> Result<(), String> {
         let operator = expression["operator"].as_str().unwrap_or_default();
         let values = expression["values"].as_array().into_iter().flatten();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    key::state::{SecretState, SecretStep, Which},
+    key::state::{SecretState, SecretStep, WhichSecret},
     news::FactKind,
 };
 
@@ -116,7 +116,7 @@ fn ready(plan: &KeyPlan) -> &str {
     &find(&plan.status.conditions, "Ready").unwrap().reason
 }
 
-fn deleted(plan: &KeyPlan) -> Vec<Which> {
+fn deleted(plan: &KeyPlan) -> Vec<WhichSecret> {
     let steps = plan.steps.iter().filter_map(|step| match step {
         SecretStep::Delete { which, .. } => Some(*which),
         _ => None,
@@ -130,8 +130,8 @@ fn facts(plan: &KeyPlan) -> Vec<FactKind> {
 
 #[test]
 fn a_request_is_judged_by_what_is_known_of_its_product() {
-    type Change = fn(&mut ObservedKey);
-    let table: [(&str, Change, &str, KeyPhase); 12] = [
+    type KeyChange = fn(&mut ObservedKey);
+    let table: [(&str, KeyChange, &str, KeyPhase); 12] = [
         ("manual", |_| {}, "NotApproved", KeyPhase::Pending),
         ("automatic", |_| {}, "SecretCreated", KeyPhase::Approved),
         ("automatic", |seen| seen.product = None, "APIProductNotFound", KeyPhase::Pending),
@@ -230,10 +230,10 @@ fn decided(product: &Value) -> APIKey {
 
 #[test]
 fn an_approval_counts_for_the_product_that_it_was_about() {
-    type Change<'a> = &'a dyn Fn(&mut ObservedKey);
+    type KeyChange<'a> = &'a dyn Fn(&mut ObservedKey);
     let no_plans = |seen: &mut ObservedKey| of(seen).status = None;
     let gone = |seen: &mut ObservedKey| seen.product = None;
-    let table: [(Value, Change<'_>, &str); 7] = [
+    let table: [(Value, KeyChange<'_>, &str); 7] = [
         (json!("product"), &|_| {}, "SecretCreated"),
         (json!("product"), &no_plans, "PlanTierNotFound"),
         (json!("product"), &product_goes, "APIProductDeleting"),
@@ -284,8 +284,8 @@ fn nothing_is_written_when_nothing_has_changed() {
 
 #[test]
 fn trouble_with_policies_never_takes_a_key_away() {
-    type Change = fn(&mut ObservedKey);
-    let table: [(Change, &str); 4] = [
+    type KeyChange = fn(&mut ObservedKey);
+    let table: [(KeyChange, &str); 4] = [
         (|seen| seen.product = None, "APIProductNotFound"),
         (|seen| of(seen).status = None, "PlanTierNotFound"),
         (
@@ -313,17 +313,20 @@ fn rejection_and_expiry_leave_no_secret() {
     let rejected =
         both(changed(granted(), |key| key.status.as_mut().unwrap().phase = Some(KeyPhase::Rejected)));
     let end = plan(&rejected);
-    assert_eq!((ready(&end), deleted(&end)), ("Rejected", vec![Which::Current, Which::Previous]));
+    assert_eq!((ready(&end), deleted(&end)), ("Rejected", vec![WhichSecret::Current, WhichSecret::Previous]));
     assert_eq!((&end.status.secret_ref, &end.status.previous_secret_ref), (&None, &None));
     assert_eq!(facts(&end), [FactKind::Rejected]);
     let expired = both(changed(granted(), |key| key.spec.expires_at = Some(Time(at(NOW)))));
     let end = plan(&expired);
-    assert_eq!((ready(&end), deleted(&end)), ("KeyExpired", vec![Which::Current, Which::Previous]));
+    assert_eq!(
+        (ready(&end), deleted(&end)),
+        ("KeyExpired", vec![WhichSecret::Current, WhichSecret::Previous])
+    );
     assert_eq!(end.status.phase, Some(KeyPhase::Expired));
     // A Secret that has lost its label is in no store, and is deleted by its name.
     let mut hidden = rejected;
     (hidden.secret, hidden.previous) = (SecretState::Absent, SecretState::Absent);
-    assert_eq!(deleted(&plan(&hidden)), [Which::Current]);
+    assert_eq!(deleted(&plan(&hidden)), [WhichSecret::Current]);
 }
 
 #[test]
@@ -337,11 +340,15 @@ fn a_key_that_is_being_deleted_leaves_no_secret_whatever_its_phase() {
             });
             steps.collect::<Vec<_>>()
         };
-        assert_eq!(which(&going), [(Which::Current, true)], "{phase:?}");
+        assert_eq!(which(&going), [(WhichSecret::Current, true)], "{phase:?}");
         going.previous = secret("k1-apikey-secret-previous", &json!({}));
-        assert_eq!(which(&going), [(Which::Current, true), (Which::Previous, true)], "{phase:?}");
+        assert_eq!(which(&going), [(WhichSecret::Current, true), (WhichSecret::Previous, true)], "{phase:?}");
         going.secret = SecretState::Absent;
-        assert_eq!(which(&going), [(Which::Current, false), (Which::Previous, true)], "{phase:?}");
+        assert_eq!(
+            which(&going),
+            [(WhichSecret::Current, false), (WhichSecret::Previous, true)],
+            "{phase:?}"
+        );
     }
 }
 
@@ -351,21 +358,21 @@ fn a_pending_key_has_no_secret_whatever_happened() {
         let mut left = seen(mode, key(&Value::Null));
         left.secret = secret("k1-apikey-secret", &json!({}));
         let plan = plan(&left);
-        assert_eq!((deleted(&plan), ready(&plan)), (vec![Which::Current], reason));
+        assert_eq!((deleted(&plan), ready(&plan)), (vec![WhichSecret::Current], reason));
         assert_eq!((plan.status.phase, plan.status.secret_ref), (Some(KeyPhase::Pending), None), "{mode}");
     }
     // Nor that of a former key of its name.
     let mut after = seen("manual", key(&Value::Null));
     let SecretState::Ours(former) = secret("k1-apikey-secret", &json!({})) else { panic!("ours") };
     after.secret = SecretState::Former(former);
-    assert_eq!(deleted(&plan(&after)), [Which::Current]);
+    assert_eq!(deleted(&plan(&after)), [WhichSecret::Current]);
     // Trouble with a policy has hidden the Secret of this one, and it lost its label.
     let mut hidden = changed(granted(), |key| {
         let status = key.status.as_mut().unwrap();
         (status.phase, status.secret_ref) = (Some(KeyPhase::Rejected), None);
     });
     hidden.secret = SecretState::Absent;
-    assert_eq!(deleted(&plan(&hidden)), [Which::Current]);
+    assert_eq!(deleted(&plan(&hidden)), [WhichSecret::Current]);
 }
 
 #[test]
@@ -408,8 +415,8 @@ fn an_end_has_whole_seconds_and_is_announced_once() {
 
 #[test]
 fn an_approval_is_for_what_was_approved() {
-    type Change = fn(&mut ObservedKey);
-    let table: [Change; 3] = [
+    type KeyChange = fn(&mut ObservedKey);
+    let table: [KeyChange; 3] = [
         |seen| of(seen).metadata.uid = Some("another".to_owned()),
         |seen| Arc::make_mut(&mut seen.key).spec.plan_tier = "platinum".to_owned(),
         |seen| Arc::make_mut(&mut seen.key).spec.requested_by.user_id = "mallory".to_owned(),
@@ -419,7 +426,7 @@ fn an_approval_is_for_what_was_approved() {
         change(&mut seen);
         let plan = plan(&seen);
         assert_eq!((ready(&plan), plan.status.phase), ("ApprovalOutdated", Some(KeyPhase::Pending)));
-        assert_eq!((deleted(&plan), &plan.status.reviewed_by), (vec![Which::Current], &None));
+        assert_eq!((deleted(&plan), &plan.status.reviewed_by), (vec![WhichSecret::Current], &None));
     }
 }
 
@@ -431,7 +438,7 @@ fn a_key_whose_product_is_provably_gone_has_no_secret() {
     let ended = plan(&seen);
     assert_eq!(
         (ready(&ended), deleted(&ended)),
-        ("APIProductNotFound", vec![Which::Current, Which::Previous])
+        ("APIProductNotFound", vec![WhichSecret::Current, WhichSecret::Previous])
     );
     assert_eq!((&ended.status.secret_ref, &ended.status.approved_snapshot), (&None, &None));
     assert_eq!(ended.told.len(), 1);
@@ -483,7 +490,7 @@ fn a_secret_that_is_gone_comes_again_and_one_that_is_not_ours_is_left_alone() {
     let SecretState::Ours(secret) = former.secret else { panic!("ours") };
     former.secret = SecretState::Former(secret);
     let waiting = plan(&former);
-    assert_eq!((ready(&waiting), deleted(&waiting)), ("AwaitingSecret", vec![Which::Current]));
+    assert_eq!((ready(&waiting), deleted(&waiting)), ("AwaitingSecret", vec![WhichSecret::Current]));
 }
 
 #[test]
@@ -503,7 +510,10 @@ fn labels_follow_the_selector_on_both_secrets() {
     });
     let labels: BTreeMap<_, _> =
         [("app".to_owned(), None), ("role".to_owned(), Some("admin".to_owned()))].into();
-    assert_eq!(marked.collect::<Vec<_>>(), [(Which::Current, labels.clone()), (Which::Previous, labels)]);
+    assert_eq!(
+        marked.collect::<Vec<_>>(),
+        [(WhichSecret::Current, labels.clone()), (WhichSecret::Previous, labels)]
+    );
 }
 
 #[test]
@@ -667,7 +677,7 @@ fn rotation_is_for_keys_that_work_and_the_old_value_ends() {
             serde_json::from_value(json!({"name": "n", "key": "k", "expiresAt": at(NOW + 9).to_string()}))
                 .unwrap();
     });
-    assert_eq!(deleted(&plan(&twice)), [Which::Previous], "also one that no store shows");
+    assert_eq!(deleted(&plan(&twice)), [WhichSecret::Previous], "also one that no store shows");
 
     let mut over = granted();
     over.previous = secret("k1-apikey-secret-previous", &json!({}));
@@ -675,10 +685,10 @@ fn rotation_is_for_keys_that_work_and_the_old_value_ends() {
         serde_json::from_value(json!({"name": "n", "key": "k", "expiresAt": at(NOW - 1).to_string()}))
             .unwrap();
     let ended = plan(&over);
-    assert_eq!((deleted(&ended), &ended.status.previous_secret_ref), (vec![Which::Previous], &None));
+    assert_eq!((deleted(&ended), &ended.status.previous_secret_ref), (vec![WhichSecret::Previous], &None));
     // The store may not show a Secret that has lost its label.
     over.previous = SecretState::Absent;
-    assert_eq!(deleted(&plan(&over)), [Which::Previous]);
+    assert_eq!(deleted(&plan(&over)), [WhichSecret::Previous]);
 }
 
 #[test]
@@ -692,7 +702,7 @@ fn an_old_value_ends_whatever_else_happens() {
     let mut blocked = asked(granted(), "r1");
     of(&mut blocked).status.as_mut().unwrap().discovered_auth_scheme = None;
     blocked.previous = secret("k1-apikey-secret-previous", &json!({}));
-    for (end, expected) in [(NOW - 1, vec![Which::Previous]), (NOW + 9, vec![])] {
+    for (end, expected) in [(NOW - 1, vec![WhichSecret::Previous]), (NOW + 9, vec![])] {
         until(&mut blocked, end);
         let plan = plan(&blocked);
         assert_eq!((deleted(&plan), &plan.status.observed_rotate_request), (expected, &None));
@@ -701,18 +711,18 @@ fn an_old_value_ends_whatever_else_happens() {
     let mut anew = granted();
     anew.secret = SecretState::Absent;
     until(&mut anew, NOW + 9);
-    assert_eq!(deleted(&plan(&anew)), [Which::Previous]);
+    assert_eq!(deleted(&plan(&anew)), [WhichSecret::Previous]);
 }
 
 #[test]
 fn a_rotation_that_cannot_be_says_why_and_changes_nothing() {
-    type Change = fn(&mut ObservedKey);
+    type KeyChange = fn(&mut ObservedKey);
     let older = |seen: &mut ObservedKey| {
         seen.previous =
             secret("k1-apikey-secret-previous", &json!({"devportal.kuadrant.io/rotated-for": "r0"}));
         of(seen).status.as_mut().unwrap().discovered_auth_scheme = None;
     };
-    let table: [(Change, &str); 3] = [
+    let table: [(KeyChange, &str); 3] = [
         (|seen| seen.previous = SecretState::Foreign, "SecretConflict"),
         (|seen| of(seen).status.as_mut().unwrap().discovered_auth_scheme = None, "AuthSchemeNotFound"),
         (older, "AuthSchemeNotFound"),
