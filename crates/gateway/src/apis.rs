@@ -7,21 +7,21 @@ use parking_lot::Mutex;
 
 use crate::{
     document::{Document, InvalidDocument},
-    plans::Plans,
-    schema::{Api, Interner},
+    plans::ApiPlans,
+    schema::{ClusterApi, TypeInterner},
 };
 
 /// The APIs of all clusters with their plans, and the types that different ones share.
 #[derive(Debug, Default)]
-pub struct Apis {
-    types: Interner,
-    known: Mutex<Vec<(Weak<Api>, Plans)>>,
+pub struct ApiRegistry {
+    types: TypeInterner,
+    known: Mutex<Vec<(Weak<ClusterApi>, ApiPlans)>>,
 }
 
-impl Apis {
+impl ApiRegistry {
     /// The API of a document with its plans: the known one, if there is an equal one.
-    pub fn of(&self, document: &Document) -> Result<(Arc<Api>, Plans), InvalidDocument> {
-        let api = Api::build(document, &self.types)?;
+    pub fn of(&self, document: &Document) -> Result<(Arc<ClusterApi>, ApiPlans), InvalidDocument> {
+        let api = ClusterApi::build(document, &self.types)?;
         let mut known = self.known.lock();
         known.retain(|(other, _)| other.strong_count() > 0);
         // Types are shared by now, so that equal ones are mostly compared by their addresses.
@@ -32,13 +32,13 @@ impl Apis {
         if let Some(same) = same {
             return Ok(same);
         }
-        let (api, plans) = (Arc::new(api), Plans::default());
+        let (api, plans) = (Arc::new(api), ApiPlans::default());
         known.push((Arc::downgrade(&api), plans.clone()));
         Ok((api, plans))
     }
 
     /// Drops types that none of these APIs has.
-    pub fn keep_types<'a>(&self, apis: impl Iterator<Item = &'a Api>) {
+    pub fn keep_types<'a>(&self, apis: impl Iterator<Item = &'a ClusterApi>) {
         self.types.keep(apis.map(|api| &*api.schema));
     }
 }
@@ -51,19 +51,19 @@ mod tests {
 
     use super::*;
     use crate::{
-        bounds::Bounds,
+        bounds::QueryBounds,
         plan::prepare,
         schema::tests::{document, kind},
     };
 
     #[test]
     fn clusters_with_equal_apis_share_one() {
-        let apis = Apis::default();
+        let apis = ApiRegistry::default();
         let both = |kinds: &[(String, Value)]| apis.of(&Document::read(&document(kinds)).unwrap()).unwrap();
         let of = |kinds: &[(String, Value)]| both(kinds).0;
         let pod = kind("", "Pod", &json!({}));
         let (first, plans) = both(from_ref(&pod));
-        let plan = prepare(&first, "{__typename}", None, Bounds { depth: 1, fields: 1 }).unwrap();
+        let plan = prepare(&first, "{__typename}", None, QueryBounds { depth: 1, fields: 1 }).unwrap();
         plans.put("{__typename}", None, &Arc::new(plan));
         assert!(both(from_ref(&pod)).1.get("{__typename}", None).is_some());
         assert!(Arc::ptr_eq(&first, &of(from_ref(&pod))));

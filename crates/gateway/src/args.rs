@@ -15,7 +15,7 @@ use portolan_runtime::{
     traces::TraceArgs,
 };
 
-use crate::bounds::Bounds;
+use crate::bounds::QueryBounds;
 
 /// Serves GraphQL for every cluster that has a schema document.
 #[derive(Parser, Clone, Debug)]
@@ -77,10 +77,10 @@ pub(crate) struct ServiceArgs {
 
 impl ServiceArgs {
     /// The mistake that keeps the gateway from starting, if there is one.
-    pub(crate) fn mistake(&self) -> Option<Mistake> {
+    pub(crate) fn mistake(&self) -> Option<ArgsMistake> {
         let persisted = &self.persisted;
         let has_no_documents = persisted.persisted_only && persisted.persisted_documents.is_none();
-        self.source.mistake().or_else(|| has_no_documents.then_some(Mistake::NoDocuments))
+        self.source.mistake().or_else(|| has_no_documents.then_some(ArgsMistake::NoDocuments))
     }
 
     pub(crate) fn listen_address(&self) -> SocketAddr {
@@ -116,11 +116,13 @@ impl SourceArgs {
         self.definitions.as_deref().unwrap_or_else(|| Path::new("definitions"))
     }
 
-    fn mistake(&self) -> Option<Mistake> {
+    fn mistake(&self) -> Option<ArgsMistake> {
         match (&self.listener_url, &self.listener_token_file) {
-            (Some(_), _) if self.definitions.is_some() => Some(Mistake::TwoSources),
-            (Some(_), None) => Some(Mistake::NoToken),
-            (None, token) if token.is_some() || self.listener_ca_file.is_some() => Some(Mistake::NoListener),
+            (Some(_), _) if self.definitions.is_some() => Some(ArgsMistake::TwoSources),
+            (Some(_), None) => Some(ArgsMistake::NoToken),
+            (None, token) if token.is_some() || self.listener_ca_file.is_some() => {
+                Some(ArgsMistake::NoListener)
+            }
             _ => None,
         }
     }
@@ -128,7 +130,7 @@ impl SourceArgs {
 
 /// Flags that make no sense together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Mistake {
+pub(crate) enum ArgsMistake {
     #[error("--definitions and --listener-url: give one of them, since each is a source of all documents")]
     TwoSources,
     #[error("--listener-url: give --listener-token-file, with a token that the listener accepts")]
@@ -216,8 +218,8 @@ pub(crate) struct LimitArgs {
 }
 
 impl LimitArgs {
-    pub(crate) const fn bounds(&self) -> Bounds {
-        Bounds { depth: self.max_query_depth, fields: self.max_query_complexity }
+    pub(crate) const fn bounds(&self) -> QueryBounds {
+        QueryBounds { depth: self.max_query_depth, fields: self.max_query_complexity }
     }
 }
 
@@ -253,15 +255,15 @@ mod tests {
             parse_from::<Args>("gateway", line).unwrap().service.mistake()
         };
         let (url, token) = ("--listener-url=https://listener:443", "--listener-token-file=t");
-        let table: [(&[&str], Option<Mistake>); 8] = [
+        let table: [(&[&str], Option<ArgsMistake>); 8] = [
             (&[], None),
             (&[url, token], None),
             (&["check", url, token, "--listener-ca-file=c"], None),
-            (&[url], Some(Mistake::NoToken)),
-            (&[token], Some(Mistake::NoListener)),
-            (&[url, token, "--definitions=d"], Some(Mistake::TwoSources)),
+            (&[url], Some(ArgsMistake::NoToken)),
+            (&[token], Some(ArgsMistake::NoListener)),
+            (&[url, token, "--definitions=d"], Some(ArgsMistake::TwoSources)),
             (&["--persisted-documents=d", "--persisted-only"], None),
-            (&["--persisted-only"], Some(Mistake::NoDocuments)),
+            (&["--persisted-only"], Some(ArgsMistake::NoDocuments)),
         ];
         for (flags, expected) in table {
             assert_eq!(mistake(flags), expected, "{flags:?}");

@@ -6,11 +6,11 @@ use apollo_compiler::{
     collections::HashMap,
 };
 
-use crate::error::{Code, GraphError};
+use crate::error::{ErrorCode, GraphError};
 
 /// Limits of a query; 0 is no limit.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct QueryBounds {
     /// Fields within fields.
     pub depth: usize,
     /// Fields, each as often as its fragment is used.
@@ -25,27 +25,27 @@ pub const MAX_RECURSION: usize = 200;
 const FRAGMENTS_PER_FIELD: usize = 4;
 
 #[derive(Clone, Copy, Default)]
-struct Cost {
+struct SelectionCost {
     depth: usize,
     fields: usize,
     fragments: usize,
 }
 
-struct Counter<'d> {
+struct CostCounter<'d> {
     fragments: HashMap<&'d Name, &'d [Selection]>,
     /// None while a fragment is being counted, so that cycles end.
-    known: HashMap<&'d Name, Option<Cost>>,
+    known: HashMap<&'d Name, Option<SelectionCost>>,
 }
 
 /// Refuses a document that exceeds the limits.
-pub fn check(document: &Document, bounds: Bounds) -> Result<(), GraphError> {
-    let mut counter = Counter { fragments: HashMap::default(), known: HashMap::default() };
+pub fn check(document: &Document, bounds: QueryBounds) -> Result<(), GraphError> {
+    let mut counter = CostCounter { fragments: HashMap::default(), known: HashMap::default() };
     for definition in &document.definitions {
         if let Definition::FragmentDefinition(fragment) = definition {
             counter.fragments.insert(&fragment.name, &fragment.selection_set);
         }
     }
-    let mut all = Cost::default();
+    let mut all = SelectionCost::default();
     for definition in &document.definitions {
         let cost = match definition {
             Definition::OperationDefinition(operation) => counter.cost(&operation.selection_set),
@@ -57,8 +57,8 @@ pub fn check(document: &Document, bounds: Bounds) -> Result<(), GraphError> {
         all.fields = all.fields.max(cost.fields);
         all.fragments = all.fragments.max(cost.fragments);
     }
-    let exceeded = |what: String| Err(GraphError::new(Code::LimitExceeded, what));
-    let Bounds { depth, fields } = bounds;
+    let exceeded = |what: String| Err(GraphError::new(ErrorCode::LimitExceeded, what));
+    let QueryBounds { depth, fields } = bounds;
     if depth > 0 && all.depth > depth {
         return exceeded(format!("query depth {} exceeds maximum allowed depth of {depth}", all.depth));
     }
@@ -78,18 +78,18 @@ pub fn check(document: &Document, bounds: Bounds) -> Result<(), GraphError> {
     Ok(())
 }
 
-impl<'d> Counter<'d> {
-    fn cost(&mut self, selections: &'d [Selection]) -> Cost {
-        let mut sum = Cost::default();
+impl<'d> CostCounter<'d> {
+    fn cost(&mut self, selections: &'d [Selection]) -> SelectionCost {
+        let mut sum = SelectionCost::default();
         for selection in selections {
             let cost = match selection {
                 // Introspection nests deeply and costs little.
                 Selection::Field(field) if field.name.starts_with("__") => {
-                    Cost { depth: 1, ..self.cost(&field.selection_set) }.with_field()
+                    SelectionCost { depth: 1, ..self.cost(&field.selection_set) }.with_field()
                 }
                 Selection::Field(field) => {
                     let inner = self.cost(&field.selection_set);
-                    Cost { depth: inner.depth.saturating_add(1), ..inner }.with_field()
+                    SelectionCost { depth: inner.depth.saturating_add(1), ..inner }.with_field()
                 }
                 Selection::InlineFragment(fragment) => self.cost(&fragment.selection_set).with_fragment(),
                 Selection::FragmentSpread(spread) => self.fragment(&spread.fragment_name).with_fragment(),
@@ -101,16 +101,16 @@ impl<'d> Counter<'d> {
         sum
     }
 
-    fn fragment(&mut self, name: &Name) -> Cost {
+    fn fragment(&mut self, name: &Name) -> SelectionCost {
         let Some((name, selections)) =
             self.fragments.get_key_value(name).map(|(name, found)| (*name, *found))
         else {
-            return Cost::default();
+            return SelectionCost::default();
         };
         match self.known.get(name) {
             Some(Some(cost)) => *cost,
             // A cycle; validation refuses it.
-            Some(None) => Cost::default(),
+            Some(None) => SelectionCost::default(),
             None => {
                 self.known.insert(name, None);
                 let cost = self.cost(selections);
@@ -121,7 +121,7 @@ impl<'d> Counter<'d> {
     }
 }
 
-impl Cost {
+impl SelectionCost {
     const fn with_field(self) -> Self {
         Self { fields: self.fields.saturating_add(1), ..self }
     }
@@ -139,7 +139,7 @@ mod tests {
 
     fn refused(query: &str) -> Option<String> {
         let document = Document::parse(query, "q").unwrap();
-        check(&document, Bounds { depth: 20, fields: 5000 }).err().map(|error| error.message)
+        check(&document, QueryBounds { depth: 20, fields: 5000 }).err().map(|error| error.message)
     }
 
     #[test]

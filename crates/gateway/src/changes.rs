@@ -6,12 +6,12 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{sync::mpsc, time::timeout};
 
 /// Changes of a directory, as the kernel tells them.
-pub struct Changes {
+pub struct DirectoryChanges {
     told: mpsc::Receiver<()>,
     _watcher: RecommendedWatcher,
 }
 
-impl Changes {
+impl DirectoryChanges {
     /// None where the kernel tells nothing, as for a directory that is not there.
     pub fn of(directory: &Path) -> Option<Self> {
         let (sender, told) = mpsc::channel(1);
@@ -54,11 +54,11 @@ mod tests {
     #[tokio::test]
     async fn the_kernel_tells_of_renamed_files() {
         let home = tempfile::tempdir().unwrap();
-        let mut changes = Changes::of(home.path()).unwrap();
+        let mut changes = DirectoryChanges::of(home.path()).unwrap();
         assert!(timeout(Duration::from_millis(200), changes.told.recv()).await.is_err(), "nothing happens");
         std::fs::write(home.path().join(".a.tmp"), "a").unwrap();
         std::fs::rename(home.path().join(".a.tmp"), home.path().join("a.json")).unwrap();
         timeout(Duration::from_secs(5), changes.told.recv()).await.expect("no event").unwrap();
-        assert!(Changes::of(&home.path().join("missing")).is_none());
+        assert!(DirectoryChanges::of(&home.path().join("missing")).is_none());
     }
 }

@@ -12,12 +12,12 @@ use portolan_runtime::{
 use tokio::time::timeout;
 
 use crate::{
-    apis::Apis,
+    apis::ApiRegistry,
     args::{ServiceArgs, SourceArgs},
-    endpoint::Endpoint,
+    endpoint::ClusterEndpoint,
     metrics::GatewayMetrics,
     persisted,
-    source::Listing,
+    source::SourceListing,
 };
 
 /// Limit for an API server to answer.
@@ -37,7 +37,7 @@ pub fn run(service: &ServiceArgs, args: &CheckArgs) -> ExitCode {
 async fn checks(service: &ServiceArgs) -> Vec<Check> {
     let tasks = Tasks::default();
     let mut all = vec![check::tls(&service.tls, service.plain_http, &tasks, "docs/gateway.md#tls").await];
-    let found = timeout(SOURCE_PATIENCE, Listing::of(&service.source)).await;
+    let found = timeout(SOURCE_PATIENCE, SourceListing::of(&service.source)).await;
     let found = found.unwrap_or_else(|_| Err("it does not list its documents in time".to_owned()));
     all.push(about_source(&service.source, &found));
     if let Some(directory) = &service.persisted.persisted_documents {
@@ -52,7 +52,7 @@ async fn checks(service: &ServiceArgs) -> Vec<Check> {
     }
     all.extend(traces::check(&service.traces, "docs/gateway.md#traces").await);
     if let Ok(mut listing) = found {
-        let (apis, metrics) = (Apis::default(), GatewayMetrics::register(&Metrics::new("gateway")));
+        let (apis, metrics) = (ApiRegistry::default(), GatewayMetrics::register(&Metrics::new("gateway")));
         for (name, listed) in std::mem::take(&mut listing.documents) {
             let bytes = listing.read(&listed).await;
             all.extend(about(&name, bytes, (&apis, &service.source.allowed_hosts, &metrics)).await);
@@ -62,7 +62,7 @@ async fn checks(service: &ServiceArgs) -> Vec<Check> {
     all
 }
 
-fn about_source(source: &SourceArgs, found: &Result<Listing, String>) -> Check {
+fn about_source(source: &SourceArgs, found: &Result<SourceListing, String>) -> Check {
     let is_listener = source.listener_url.is_some();
     let told = match found {
         // A listener without a ClusterAccess is sound; an empty directory may be the wrong one.
@@ -84,10 +84,10 @@ fn about_source(source: &SourceArgs, found: &Result<Listing, String>) -> Check {
 async fn about(
     name: &str,
     bytes: Result<Vec<u8>, String>,
-    (apis, hosts, metrics): (&Apis, &[String], &GatewayMetrics),
+    (apis, hosts, metrics): (&ApiRegistry, &[String], &GatewayMetrics),
 ) -> Vec<Check> {
     let made = match bytes {
-        Ok(bytes) => Endpoint::of(name, &bytes, (apis, hosts), metrics.calls(name))
+        Ok(bytes) => ClusterEndpoint::of(name, &bytes, (apis, hosts), metrics.calls(name))
             .await
             .map_err(|error| ErrorChain(&error).to_string()),
         Err(reason) => Err(reason),

@@ -105,7 +105,7 @@ pub struct KindName {
 
 /// A served kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resource {
+pub struct ApiResource {
     /// Its name.
     pub name: KindName,
     /// The definition that describes it.
@@ -122,7 +122,7 @@ pub struct Resource {
     subresources: Option<Vec<String>>,
 }
 
-impl Resource {
+impl ApiResource {
     /// Returns `true` if the API server accepts a verb.
     pub fn takes(&self, verb: &str) -> bool {
         self.verbs.as_ref().is_none_or(|verbs| verbs.iter().any(|known| known == verb))
@@ -179,7 +179,7 @@ impl Document {
     }
 
     /// Every served kind, by name.
-    pub fn resources(&self) -> Result<BTreeMap<KindName, Resource>, InvalidDocument> {
+    pub fn resources(&self) -> Result<BTreeMap<KindName, ApiResource>, InvalidDocument> {
         let says_plural = self.all().any(|(_, definition)| definition.plural.is_some());
         let says_scope = self.all().any(|(_, definition)| definition.scope.is_some());
         let is_served = |definition: &Definition| match (says_plural, says_scope) {
@@ -206,13 +206,13 @@ impl Document {
     }
 }
 
-fn resource(name: &str, definition: &Definition) -> Option<(KindName, Resource)> {
+fn resource(name: &str, definition: &Definition) -> Option<(KindName, ApiResource)> {
     let [kind] = definition.kinds.as_slice() else { return None };
     if !names::is_natural(&kind.kind) || !names::is_natural(&names::sanitized(&kind.version)) {
         return None;
     }
     let scope = definition.scope.as_deref().unwrap_or_else(|| usual_scope(kind));
-    let resource = Resource {
+    let resource = ApiResource {
         name: kind.clone(),
         definition: name.to_owned(),
         plural: definition.plural.clone().unwrap_or_else(|| names::guessed_resource(&kind.kind)),

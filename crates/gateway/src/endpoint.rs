@@ -13,17 +13,17 @@ use portolan_runtime::client::{ClientError, carrier::Destination};
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
-    apis::Apis,
-    bounds::Bounds,
+    apis::ApiRegistry,
+    bounds::QueryBounds,
     document::{Document, InvalidDocument},
     error::GraphError,
-    mcp::Listing,
-    memory::Memory,
-    metrics::Calls,
-    plan::{Plan, prepare},
-    plans::Plans,
-    schema::Api,
-    subscribe::Hub,
+    mcp::ToolListing,
+    memory::ClusterMemory,
+    metrics::UpstreamCalls,
+    plan::{QueryPlan, prepare},
+    plans::ApiPlans,
+    schema::ClusterApi,
+    subscribe::ChannelHub,
     upstream::Upstream,
 };
 
@@ -78,7 +78,7 @@ impl WithMetadata {
 
 /// The endpoint of a cluster.
 #[derive(Debug)]
-pub struct Endpoint {
+pub struct ClusterEndpoint {
     /// Its name in paths.
     pub name: String,
     /// The labels of its ClusterAccess.
@@ -86,32 +86,32 @@ pub struct Endpoint {
     /// The address of the API server.
     pub destination: Destination,
     /// The API of the cluster, which others may have, too.
-    pub api: Arc<Api>,
+    pub api: Arc<ClusterApi>,
     /// Connections for calls.
     pub upstream: Upstream,
     /// Connections for watches and logs.
     pub watches: Upstream,
     /// The watches that subscribers share.
-    pub hub: Hub,
+    pub hub: ChannelHub,
     /// The kinds that are read from memory, if the gateway has a credential of its own.
-    pub memory: Option<Arc<Memory>>,
+    pub memory: Option<Arc<ClusterMemory>>,
     /// Its tools, as they were listed last.
-    pub tools: Listing,
+    pub tools: ToolListing,
     /// The plans of the API.
-    plans: Plans,
+    plans: ApiPlans,
     /// By kind: `true` if its server does not serve metadata alone.
     refuses_metadata: Box<[AtomicBool]>,
     /// By kind: `true` if its server does not list by name.
     is_unordered: Box<[AtomicBool]>,
 }
 
-impl Endpoint {
+impl ClusterEndpoint {
     /// Makes an endpoint of a document.
     pub async fn of(
         name: &str,
         bytes: &[u8],
-        (apis, allowed_hosts): (&Apis, &[String]),
-        calls: Calls,
+        (apis, allowed_hosts): (&ApiRegistry, &[String]),
+        calls: UpstreamCalls,
     ) -> Result<Self, InvalidEndpoint> {
         let document = Document::read(bytes)?;
         let with: WithMetadata = serde_json::from_slice(bytes).map_err(|_| InvalidEndpoint::Metadata)?;
@@ -127,9 +127,9 @@ impl Endpoint {
             upstream: Upstream::new(&destination, calls.clone()).await?,
             watches: Upstream::new(&destination, calls).await?,
             destination,
-            hub: Hub::default(),
+            hub: ChannelHub::default(),
             memory: None,
-            tools: Listing::default(),
+            tools: ToolListing::default(),
             plans,
             api,
         })
@@ -140,8 +140,8 @@ impl Endpoint {
         &self,
         query: &str,
         name: Option<&str>,
-        bounds: Bounds,
-    ) -> Result<Arc<Plan>, Vec<GraphError>> {
+        bounds: QueryBounds,
+    ) -> Result<Arc<QueryPlan>, Vec<GraphError>> {
         if let Some(plan) = self.plans.get(query, name) {
             return Ok(plan);
         }
@@ -152,7 +152,7 @@ impl Endpoint {
 
     /// Prepares plans that another endpoint has in use, so that nobody waits for them after a change. Endpoints with the
     /// same API have the same plans.
-    pub fn plan_as(&self, before: &Self, bounds: Bounds) {
+    pub fn plan_as(&self, before: &Self, bounds: QueryBounds) {
         if Arc::ptr_eq(&self.api, &before.api) {
             return;
         }

@@ -3,11 +3,11 @@
 use apollo_compiler::response::GraphQLError;
 use serde_json::{Map, Value, json};
 
-use crate::scan::Step;
+use crate::scan::PathStep;
 
 /// The code of an error, for programs: `extensions.code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub enum ErrorCode {
     /// There is no token, or it is not accepted.
     Unauthenticated,
     /// The API server refuses the request.
@@ -50,7 +50,7 @@ pub enum Code {
     Internal,
 }
 
-impl Code {
+impl ErrorCode {
     /// The code as clients see it.
     pub const fn text(self) -> &'static str {
         match self {
@@ -84,31 +84,31 @@ pub struct GraphError {
     /// The message, for people.
     pub message: String,
     /// The code, for programs.
-    pub code: Code,
+    pub code: ErrorCode,
     /// Lines and columns of the query, from 1.
     pub locations: Vec<(usize, usize)>,
     /// Path of the field in the answer.
-    pub path: Vec<Step>,
+    pub path: Vec<PathStep>,
     /// Details from the API server.
     pub details: Option<Box<Value>>,
 }
 
 impl GraphError {
     /// An error without a position.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { message: message.into(), code, locations: Vec::new(), path: Vec::new(), details: None }
     }
 
     /// The same error at a field.
     #[must_use]
-    pub fn at(mut self, path: &[Step], location: Option<(usize, usize)>) -> Self {
+    pub fn at(mut self, path: &[PathStep], location: Option<(usize, usize)>) -> Self {
         self.path.splice(0..0, path.iter().cloned());
         self.locations.extend(location);
         self
     }
 
     /// An error of the GraphQL compiler.
-    pub fn compiled(code: Code, error: GraphQLError) -> Self {
+    pub fn compiled(code: ErrorCode, error: GraphQLError) -> Self {
         let locations = error.locations.iter().map(|place| (place.line, place.column)).collect();
         Self { locations, ..Self::new(code, error.message) }
     }
@@ -122,9 +122,9 @@ impl GraphError {
             error.insert("locations".to_owned(), self.locations.iter().map(place).collect());
         }
         if !self.path.is_empty() {
-            let step = |step: &Step| match step {
-                Step::Field(name) => json!(name),
-                Step::Index(index) => json!(index),
+            let step = |step: &PathStep| match step {
+                PathStep::Field(name) => json!(name),
+                PathStep::Index(index) => json!(index),
             };
             error.insert("path".to_owned(), self.path.iter().map(step).collect());
         }
@@ -166,12 +166,12 @@ mod tests {
     #[test]
     fn many_errors_are_cut_short() {
         let many: Vec<_> =
-            (0..4000).map(|n| GraphError::new(Code::ValidationFailed, format!("error {n}"))).collect();
+            (0..4000).map(|n| GraphError::new(ErrorCode::ValidationFailed, format!("error {n}"))).collect();
         let written: Value = serde_json::from_slice(&only_errors(&many)).unwrap();
         let errors = written["errors"].as_array().unwrap();
         assert_eq!(errors.len(), 100);
         assert_eq!(errors[99]["message"], "3901 more errors are left out");
-        let long = vec![GraphError::new(Code::ValidationFailed, "x".repeat(10_000)); 20];
+        let long = vec![GraphError::new(ErrorCode::ValidationFailed, "x".repeat(10_000)); 20];
         assert!(only_errors(&long).len() < 64 * 1024);
     }
 }

@@ -26,67 +26,75 @@ use apollo_compiler::{
 use futures::{StreamExt as _, stream};
 
 pub use self::{
-    arguments::Arguments,
-    asking::{Asking, Fragment},
+    arguments::CallArguments,
+    asking::{AnswerFragment, RequestContext},
     read::object,
-    sink::{PART, Part, Sink, Stopped},
+    sink::{AnswerPart, AnswerSink, PART, StopReason},
     unreadable::broken,
 };
 use self::{
-    reply::{Errand, Reply},
+    reply::{CallReply, PlacedCall},
     room::take,
     unreadable::too_long,
-    writing::{Piece, Writing, gather},
+    writing::{AnswerPiece, AnswerWriter, gather},
 };
 use crate::{
-    error::{Code, GraphError},
-    plan::{Call, Plan},
-    schema::{Kind, Verb},
+    error::{ErrorCode, GraphError},
+    plan::{PlanCall, QueryPlan},
+    schema::{OperationVerb, TypedKind},
 };
 
 /// Number of calls of one query in progress at a time.
 pub const SIDE_BY_SIDE: usize = 32;
 
 /// Writes the answer to a plan.
-pub async fn answer(asking: Asking<'_>, plan: &Plan, sink: &mut Sink) -> Result<(), Stopped> {
+pub async fn answer(
+    asking: RequestContext<'_>,
+    plan: &QueryPlan,
+    sink: &mut AnswerSink,
+) -> Result<(), StopReason> {
     let variables = asking.variables;
     let says = |name: &str| variables.get(name).and_then(JsonValue::as_bool).unwrap_or_default();
     let specialized = plan.is_conditional().then(|| plan.under(&says));
     let fields = specialized.as_deref().unwrap_or(&plan.roots);
-    let (mut pieces, mut errands) = (vec![Piece::Text(b"{\"data\":".to_vec())], Vec::new());
+    let (mut pieces, mut errands) = (vec![AnswerPiece::Text(b"{\"data\":".to_vec())], Vec::new());
     gather(fields, &mut Vec::new(), &mut pieces, &mut errands);
     let at_a_time = if plan.kind == OperationType::Mutation { 1 } else { SIDE_BY_SIDE };
     let room = AtomicUsize::new(asking.max_response.saturating_sub(sink.out.len()));
-    let budget = relate::Budget::of(asking);
+    let budget = relate::AnswerBudget::of(asking);
     let running: Vec<_> = errands.iter().map(|errand| run((asking, &budget), errand, &room)).collect();
     let replies = pin!(stream::iter(running).buffered(at_a_time));
     let (introspected, errors) = introspected(asking, plan);
-    let mut writing = Writing::new(sink, errors, &room);
+    let mut writing = AnswerWriter::new(sink, errors, &room);
     writing.data(&pieces, introspected.as_ref(), &errands, replies).await?;
     writing.end();
     Ok(())
 }
 
 /// The answer to a plan, as a whole.
-pub async fn whole_answer(asking: Asking<'_>, plan: &Plan) -> Vec<u8> {
-    let mut sink = Sink::kept();
+pub async fn whole_answer(asking: RequestContext<'_>, plan: &QueryPlan) -> Vec<u8> {
+    let mut sink = AnswerSink::kept();
     // What is kept can be corrected as long as it is written.
     let _ = answer(asking, plan, &mut sink).await;
     sink.out
 }
 
 /// Finds conditions whose variable is null, for which GraphQL has no answer.
-pub fn null_conditions(plan: &Plan, variables: &JsonMap) -> Option<GraphError> {
+pub fn null_conditions(plan: &QueryPlan, variables: &JsonMap) -> Option<GraphError> {
     let is_null = |name: &&str| !variables.get(*name).is_some_and(JsonValue::is_boolean);
     let null = plan.conditions.iter().map(|name| &**name).find(is_null)?;
-    Some(GraphError::new(Code::Invalid, format!("the variable ${null} of a condition must be true or false")))
+    Some(GraphError::new(
+        ErrorCode::Invalid,
+        format!("the variable ${null} of a condition must be true or false"),
+    ))
 }
 
-fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphError>) {
+fn introspected(asking: RequestContext<'_>, plan: &QueryPlan) -> (Option<JsonMap>, Vec<GraphError>) {
     let Some(document) = &plan.introspected else { return (None, Vec::new()) };
     let api = &asking.endpoint.api;
     let fail = |error: apollo_compiler::request::RequestError| {
-        let error = GraphError::compiled(Code::ValidationFailed, error.to_graphql_error(&document.sources));
+        let error =
+            GraphError::compiled(ErrorCode::ValidationFailed, error.to_graphql_error(&document.sources));
         (None, vec![error])
     };
     if let Err(error) = introspection::check_max_depth(document, &plan.operation) {
@@ -101,8 +109,10 @@ fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphE
     );
     match done {
         Ok(response) => {
-            let errors =
-                response.errors.into_iter().map(|error| GraphError::compiled(Code::ValidationFailed, error));
+            let errors = response
+                .errors
+                .into_iter()
+                .map(|error| GraphError::compiled(ErrorCode::ValidationFailed, error));
             (response.data, errors.collect())
         }
         Err(error) => fail(error),
@@ -111,72 +121,76 @@ fn introspected(asking: Asking<'_>, plan: &Plan) -> (Option<JsonMap>, Vec<GraphE
 
 /// Makes a call. An error takes its place in the answer, also if there is no room for what it has given.
 async fn run<'p>(
-    (asking, budget): (Asking<'p>, &relate::Budget),
-    errand: &Errand<'p>,
+    (asking, budget): (RequestContext<'p>, &relate::AnswerBudget),
+    errand: &PlacedCall<'p>,
     room: &AtomicUsize,
-) -> Reply<'p> {
+) -> CallReply<'p> {
     let completed = match complete((asking, budget), errand.call).await {
-        Ok(Reply::Done(fragment)) if !take(room, fragment.json.len()) => Err(too_long()),
+        Ok(CallReply::Done(fragment)) if !take(room, fragment.json.len()) => Err(too_long()),
         other => other,
     };
     match completed {
-        Ok(Reply::Done(fragment)) => {
+        Ok(CallReply::Done(fragment)) => {
             let errors = fragment.errors.into_iter().map(|error| errand.error(error)).collect();
-            Reply::Done(Fragment { errors, ..fragment })
+            CallReply::Done(AnswerFragment { errors, ..fragment })
         }
         Ok(flowing) => flowing,
         Err(error) => {
             let empty = match errand.call.operation.verb {
                 // These are never null.
-                Verb::TypeByCategory | Verb::ResourcesByCategory | Verb::ApplyYamlAll => b"[]".to_vec(),
+                OperationVerb::TypeByCategory
+                | OperationVerb::ResourcesByCategory
+                | OperationVerb::ApplyYamlAll => b"[]".to_vec(),
                 _ => Vec::new(),
             };
-            Reply::Done(Fragment { json: empty, errors: vec![errand.error(error)] })
+            CallReply::Done(AnswerFragment { json: empty, errors: vec![errand.error(error)] })
         }
     }
 }
 
 /// Makes a call, and reads what its answer leads to.
 async fn complete<'p>(
-    (asking, budget): (Asking<'p>, &relate::Budget),
-    call: &'p Call,
-) -> Result<Reply<'p>, GraphError> {
+    (asking, budget): (RequestContext<'p>, &relate::AnswerBudget),
+    call: &'p PlanCall,
+) -> Result<CallReply<'p>, GraphError> {
     let reply = make(asking, call).await?;
     match &call.relations {
         Some(tree) => {
             let whole = reply.whole(&budget.root).await?;
-            relate::fill((asking, budget), tree, whole).await.map(Reply::Done)
+            relate::fill((asking, budget), tree, whole).await.map(CallReply::Done)
         }
         None => Ok(reply),
     }
 }
 
-async fn make<'p>(asking: Asking<'p>, call: &'p Call) -> Result<Reply<'p>, GraphError> {
-    let arguments = Arguments::new(asking, call);
+async fn make<'p>(asking: RequestContext<'p>, call: &'p PlanCall) -> Result<CallReply<'p>, GraphError> {
+    let arguments = CallArguments::new(asking, call);
     let kind = || kind_of(asking, call);
     let made = match call.operation.verb {
-        Verb::List => return read::list(asking, &arguments, call, kind()?).await,
-        Verb::Get => read::get(asking, &arguments, call, kind()?).await,
-        Verb::Yaml => read::yaml(asking, &arguments, kind()?).await,
-        Verb::TypeByCategory => category::types(asking, &arguments, call),
-        Verb::ResourcesByCategory => category::resources(asking, &arguments, call).await,
-        Verb::ApplyYaml => documents::apply_one(asking, &arguments).await,
-        Verb::ApplyYamlAll => documents::apply_all(asking, &arguments, call).await,
-        Verb::Create => write::create(asking, &arguments, call, kind()?).await,
-        Verb::Update | Verb::UpdateStatus => write::update(asking, &arguments, call, kind()?).await,
-        Verb::Apply => write::apply(asking, &arguments, call, kind()?).await,
-        Verb::Patch => write::patch(asking, &arguments, call, kind()?).await,
-        Verb::Scale => write::scale(asking, &arguments, call, kind()?).await,
-        Verb::Delete => write::delete(asking, &arguments, kind()?).await,
-        Verb::Watch | Verb::WatchOne | Verb::PodLogs => Err(GraphError::new(
-            Code::Invalid,
+        OperationVerb::List => return read::list(asking, &arguments, call, kind()?).await,
+        OperationVerb::Get => read::get(asking, &arguments, call, kind()?).await,
+        OperationVerb::Yaml => read::yaml(asking, &arguments, kind()?).await,
+        OperationVerb::TypeByCategory => category::types(asking, &arguments, call),
+        OperationVerb::ResourcesByCategory => category::resources(asking, &arguments, call).await,
+        OperationVerb::ApplyYaml => documents::apply_one(asking, &arguments).await,
+        OperationVerb::ApplyYamlAll => documents::apply_all(asking, &arguments, call).await,
+        OperationVerb::Create => write::create(asking, &arguments, call, kind()?).await,
+        OperationVerb::Update | OperationVerb::UpdateStatus => {
+            write::update(asking, &arguments, call, kind()?).await
+        }
+        OperationVerb::Apply => write::apply(asking, &arguments, call, kind()?).await,
+        OperationVerb::Patch => write::patch(asking, &arguments, call, kind()?).await,
+        OperationVerb::Scale => write::scale(asking, &arguments, call, kind()?).await,
+        OperationVerb::Delete => write::delete(asking, &arguments, kind()?).await,
+        OperationVerb::Watch | OperationVerb::WatchOne | OperationVerb::PodLogs => Err(GraphError::new(
+            ErrorCode::Invalid,
             "a subscription needs Accept: text/event-stream or a WebSocket",
         )),
     };
-    made.map(Reply::Done)
+    made.map(CallReply::Done)
 }
 
-fn kind_of<'a>(asking: Asking<'a>, call: &Call) -> Result<&'a Kind, GraphError> {
+fn kind_of<'a>(asking: RequestContext<'a>, call: &PlanCall) -> Result<&'a TypedKind, GraphError> {
     let kind = call.operation.kind.and_then(|index| asking.endpoint.api.kinds.get(index));
-    kind.ok_or_else(|| GraphError::new(Code::Internal, "the kind is not there"))
+    kind.ok_or_else(|| GraphError::new(ErrorCode::Internal, "the kind is not there"))
 }

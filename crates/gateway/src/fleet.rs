@@ -21,8 +21,8 @@ mod variables;
 mod written;
 
 pub use self::{
-    ask::{Asked, answer, sdl},
-    asker::Asker,
+    ask::{SentQuery, answer, sdl},
+    asker::FleetAsker,
 };
 
 /// The type of a cluster in the answer.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::scan::{Cursor, Selected, Selection, Shape, Writer};
+use crate::scan::{JsonCursor, JsonWriter, ObjectSelection, SelectedField, ValueShape};
 
 /// Maximum nesting of a selection.
 const MAX_DEPTH: usize = 8;
@@ -19,10 +19,10 @@ const MAX_FIELDS: usize = 64;
 pub fn selection(data: &[u8]) -> Result<(), String> {
     let Some(end) = memchr::memchr(b'\n', data) else { return Ok(()) };
     let (line, json) = (&data[..end], &data[end + 1..]);
-    let mut reader = Reader { line, at: 0, left: MAX_FIELDS };
-    let shape = Shape::Object(Arc::new(reader.fields(0)));
-    let mut writer = Writer::default();
-    let written = writer.value(&mut Cursor::new(json), &shape);
+    let mut reader = SelectionReader { line, at: 0, left: MAX_FIELDS };
+    let shape = ValueShape::Object(Arc::new(reader.fields(0)));
+    let mut writer = JsonWriter::default();
+    let written = writer.value(&mut JsonCursor::new(json), &shape);
     // What is no JSON may be written or not.
     let Ok(value) = serde_json::from_slice::<Value>(json) else { return Ok(()) };
     written.map_err(|malformed| malformed.to_string())?;
@@ -31,15 +31,15 @@ pub fn selection(data: &[u8]) -> Result<(), String> {
 }
 
 /// Reads a selection.
-struct Reader<'l> {
+struct SelectionReader<'l> {
     line: &'l [u8],
     at: usize,
     /// Number of fields that may follow.
     left: usize,
 }
 
-impl Reader<'_> {
-    fn fields(&mut self, depth: usize) -> Selection {
+impl SelectionReader<'_> {
+    fn fields(&mut self, depth: usize) -> ObjectSelection {
         let mut fields = Vec::new();
         while self.left > 0 {
             self.left -= 1;
@@ -49,35 +49,35 @@ impl Reader<'_> {
             }
             let key = String::from_utf8_lossy(&self.line[start..self.at]).into_owned();
             let shape = self.shape(depth);
-            fields.push(Selected::new(&format!("f{}", fields.len()), &key, shape));
+            fields.push(SelectedField::new(&format!("f{}", fields.len()), &key, shape));
             if !self.takes(b',') {
                 break;
             }
         }
-        Selection { fields }
+        ObjectSelection { fields }
     }
 
-    fn shape(&mut self, depth: usize) -> Shape {
+    fn shape(&mut self, depth: usize) -> ValueShape {
         if depth >= MAX_DEPTH {
-            return Shape::Plain;
+            return ValueShape::Plain;
         }
         if self.takes(b'[') {
-            return Shape::List(Box::new(self.shape(depth + 1)));
+            return ValueShape::List(Box::new(self.shape(depth + 1)));
         }
         if self.takes(b'{') {
             let selection = self.fields(depth + 1);
             self.takes(b'}');
-            return Shape::Object(Arc::new(selection));
+            return ValueShape::Object(Arc::new(selection));
         }
         if !self.takes(b':') {
-            return Shape::Plain;
+            return ValueShape::Plain;
         }
         if self.takes(b't') {
-            Shape::Text
+            ValueShape::Text
         } else if self.takes(b'j') {
-            Shape::JsonText
+            ValueShape::JsonText
         } else {
-            Shape::Plain
+            ValueShape::Plain
         }
     }
 
@@ -89,19 +89,19 @@ impl Reader<'_> {
 }
 
 /// Returns `true` if this is what a value gives in a shape.
-fn agrees(shape: &Shape, value: &Value, got: &Value) -> bool {
+fn agrees(shape: &ValueShape, value: &Value, got: &Value) -> bool {
     match (shape, value) {
         (_, Value::Null) => got.is_null(),
-        (Shape::Text, Value::String(_)) | (Shape::Plain, _) => got == value,
-        (Shape::Text | Shape::JsonText, _) => {
+        (ValueShape::Text, Value::String(_)) | (ValueShape::Plain, _) => got == value,
+        (ValueShape::Text | ValueShape::JsonText, _) => {
             let read = got.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
             read.is_some_and(|read| read == *value)
         }
-        (Shape::List(inner), Value::Array(items)) => got.as_array().is_some_and(|got| {
+        (ValueShape::List(inner), Value::Array(items)) => got.as_array().is_some_and(|got| {
             got.len() == items.len() && items.iter().zip(got).all(|(item, got)| agrees(inner, item, got))
         }),
-        (Shape::Object(selection), Value::Object(fields)) => got.as_object().is_some_and(|got| {
-            let is_right = |field: &Selected| {
+        (ValueShape::Object(selection), Value::Object(fields)) => got.as_object().is_some_and(|got| {
+            let is_right = |field: &SelectedField| {
                 let value = fields.get(&*field.key).unwrap_or(&Value::Null);
                 got.get(field.name()).is_some_and(|got| agrees(&field.shape, value, got))
             };
@@ -119,7 +119,7 @@ mod tests {
     fn what_is_selected_is_compared() {
         let data = b"a[{b:t},c:j\n{\"c\":[1],\"a\":[{\"b\":2},null,7]}";
         assert_eq!(selection(data), Ok(()));
-        let (inner, value) = (Shape::List(Box::new(Shape::Text)), serde_json::json!([1, "a", {}]));
+        let (inner, value) = (ValueShape::List(Box::new(ValueShape::Text)), serde_json::json!([1, "a", {}]));
         for (got, expected) in [
             (serde_json::json!(["1", "a", "{}"]), true),
             (serde_json::json!(["1", "a"]), false),

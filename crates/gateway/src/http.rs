@@ -29,24 +29,24 @@ use axum::{
 use http::{HeaderValue, Method, StatusCode, header};
 
 pub use self::{
-    answer::Problem,
+    answer::RequestProblem,
     door::{enter, identify},
     params::Params,
 };
-use crate::state::State;
+use crate::state::GatewayState;
 
 /// All routes. Metrics and health of the process are on the admin port.
-pub fn router(state: Arc<State>, origins: Vec<String>, has_console: bool) -> Router {
+pub fn router(state: Arc<GatewayState>, origins: Vec<String>, has_console: bool) -> Router {
     let origins: Arc<[String]> = origins.into();
     let mut router = Router::new().route("/healthz", get(async || "ok"));
     let (mut graphql, mut fleet) = (any(graphql::serve), any(fleet::serve));
     if has_console {
         graphql = graphql.layer(middleware::from_fn(pages::console_for_people));
         fleet = fleet.layer(middleware::from_fn(pages::console_for_people));
-        let listed = get(clusters::list).layer(Extension(clusters::Listings::default()));
+        let listed = get(clusters::list).layer(Extension(clusters::RunningListings::default()));
         router = router.merge(pages::routes()).route("/api/clusters", listed);
     }
-    let tools = any(mcp::serve).layer(Extension(mcp::Origins(Arc::clone(&origins))));
+    let tools = any(mcp::serve).layer(Extension(mcp::AllowedOrigins(Arc::clone(&origins))));
     for prefix in ["", "/api/clusters"] {
         router = router
             .route(&format!("{prefix}/{{cluster}}/graphql"), graphql.clone())
@@ -56,7 +56,7 @@ pub fn router(state: Arc<State>, origins: Vec<String>, has_console: bool) -> Rou
     router
         .route("/fleet/graphql", fleet)
         .route("/fleet/schema.graphql", get(fleet::schema))
-        .fallback(async || Problem::not_found())
+        .fallback(async || RequestProblem::not_found())
         .with_state(state)
         .layer(middleware::from_fn(move |request, next| cross_origin(Arc::clone(&origins), request, next)))
 }

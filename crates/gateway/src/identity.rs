@@ -23,9 +23,9 @@ use tokio::{
 };
 
 use crate::{
-    error::{Code, GraphError},
+    error::{ErrorCode, GraphError},
     scan::text_at,
-    upstream::{Question, Refused, Upstream},
+    upstream::{ApiRequest, RefusedAnswer, Upstream},
 };
 
 /// Lifetime of a proof. It protects the schema only: the API server decides each read and write.
@@ -74,27 +74,27 @@ impl Caller {
     /// A slot for one more request, unless too many are in progress.
     pub fn place(&self) -> Result<OwnedSemaphorePermit, GraphError> {
         let message = "too many requests of this caller are under way";
-        let crowded = |_| GraphError::new(Code::TooManyRequests, message);
+        let crowded = |_| GraphError::new(ErrorCode::TooManyRequests, message);
         Arc::clone(&self.places).try_acquire_owned().map_err(crowded)
     }
 }
 
 #[derive(Clone, Debug)]
-enum Verdict {
+enum CallerVerdict {
     Known(Caller),
     Refused,
 }
 
 #[derive(Clone, Debug)]
-struct Proven {
+struct ProvenCaller {
     caller: Caller,
     at: Instant,
 }
 
 /// The callers of one cluster. No token is stored: keyed hashes tell them apart.
 #[derive(Debug)]
-pub struct Callers {
-    proven: Cache<u128, Proven>,
+pub struct ClusterCallers {
+    proven: Cache<u128, ProvenCaller>,
     refused: Cache<u128, ()>,
     /// Proofs under way: one for all requests that bring the token meanwhile.
     proving: Cache<u128, Caller>,
@@ -106,9 +106,9 @@ pub struct Callers {
 }
 
 /// The rate of unknown tokens per address.
-pub type Strangers = CallerRates;
+pub type StrangerRates = CallerRates;
 
-impl Callers {
+impl ClusterCallers {
     /// No callers yet; each may have `in_flight` requests in progress.
     pub fn new(in_flight: usize) -> Self {
         Self {
@@ -134,7 +134,7 @@ impl Callers {
         &self,
         upstream: &Upstream,
         token: &SecretString,
-        (strangers, address): (&Strangers, IpAddr),
+        (strangers, address): (&StrangerRates, IpAddr),
     ) -> Result<Caller, GraphError> {
         if let Some(known) = self.remembered(token).await {
             return known;
@@ -144,7 +144,7 @@ impl Callers {
             // An acquaintance is no stranger, though its proof is too old.
             if !self.proven.contains_key(&key) && !strangers.allows(RateSubject::At(address)) {
                 let message = "too many tokens that nobody knows come from this address";
-                return Err(GraphError::new(Code::TooManyRequests, message));
+                return Err(GraphError::new(ErrorCode::TooManyRequests, message));
             }
             self.prove(upstream, token).await
         });
@@ -196,12 +196,12 @@ impl Callers {
         key: u128,
     ) -> Result<Caller, GraphError> {
         match self.ask(upstream, authorization, key).await? {
-            Verdict::Known(caller) => {
-                let proven = Proven { caller: caller.clone(), at: Instant::now() };
+            CallerVerdict::Known(caller) => {
+                let proven = ProvenCaller { caller: caller.clone(), at: Instant::now() };
                 self.proven.insert(key, proven).await;
                 Ok(caller)
             }
-            Verdict::Refused => {
+            CallerVerdict::Refused => {
                 self.proven.invalidate(&key).await;
                 self.refused.insert(key, ()).await;
                 Err(refusal())
@@ -214,11 +214,11 @@ impl Callers {
         upstream: &Upstream,
         authorization: &HeaderValue,
         key: u128,
-    ) -> Result<Verdict, GraphError> {
+    ) -> Result<CallerVerdict, GraphError> {
         let caller = |name: Option<String>| {
             let who = name.clone().unwrap_or_else(|| format!("{key:x}"));
             let places = self.places.get_with(who.clone(), || Arc::new(Semaphore::new(self.in_flight)));
-            Verdict::Known(Caller {
+            CallerVerdict::Known(Caller {
                 authorization: authorization.clone(),
                 id: who,
                 name: name.map(Arc::from),
@@ -234,20 +234,20 @@ impl Callers {
             } else {
                 body
             };
-            match upstream.ask(authorization, Question::review(path, &body), MAX_REVIEW).await? {
+            match upstream.ask(authorization, ApiRequest::review(path, &body), MAX_REVIEW).await? {
                 Ok(review) => {
                     let name = text_at(&review, &["status", "userInfo", "username"]);
                     let is_nobody = name.as_deref() == Some("system:anonymous");
-                    return Ok(if is_nobody { Verdict::Refused } else { caller(name) });
+                    return Ok(if is_nobody { CallerVerdict::Refused } else { caller(name) });
                 }
                 Err(refused) => match meaning(&refused) {
-                    Meaning::Refused => return Ok(Verdict::Refused),
+                    RefusalMeaning::Refused => return Ok(CallerVerdict::Refused),
                     // The token is accepted; only the right to this review is missing.
-                    Meaning::Accepted => return Ok(caller(None)),
-                    Meaning::Unknown if index + 1 < QUESTIONS.len() => {
+                    RefusalMeaning::Accepted => return Ok(caller(None)),
+                    RefusalMeaning::Unknown if index + 1 < QUESTIONS.len() => {
                         self.question.store(u8::try_from(index + 1).unwrap_or_default(), Ordering::Relaxed);
                     }
-                    Meaning::Unknown | Meaning::Outage => return Err(outage()),
+                    RefusalMeaning::Unknown | RefusalMeaning::Outage => return Err(outage()),
                 },
             }
         }
@@ -255,29 +255,29 @@ impl Callers {
     }
 }
 
-enum Meaning {
+enum RefusalMeaning {
     Refused,
     Accepted,
     Unknown,
     Outage,
 }
 
-fn meaning(refused: &Refused) -> Meaning {
+fn meaning(refused: &RefusedAnswer) -> RefusalMeaning {
     let says_anonymous = || String::from_utf8_lossy(&refused.body).contains("system:anonymous");
     match refused.status {
-        StatusCode::UNAUTHORIZED => Meaning::Refused,
-        StatusCode::FORBIDDEN if says_anonymous() => Meaning::Refused,
-        StatusCode::FORBIDDEN => Meaning::Accepted,
-        StatusCode::NOT_FOUND => Meaning::Unknown,
-        _ => Meaning::Outage,
+        StatusCode::UNAUTHORIZED => RefusalMeaning::Refused,
+        StatusCode::FORBIDDEN if says_anonymous() => RefusalMeaning::Refused,
+        StatusCode::FORBIDDEN => RefusalMeaning::Accepted,
+        StatusCode::NOT_FOUND => RefusalMeaning::Unknown,
+        _ => RefusalMeaning::Outage,
     }
 }
 
 /// The same message for a bad token and an unknown cluster, so that nobody can find out which clusters exist.
 pub fn refusal() -> GraphError {
-    GraphError::new(Code::Unauthenticated, "the token is not accepted, or there is no such cluster")
+    GraphError::new(ErrorCode::Unauthenticated, "the token is not accepted, or there is no such cluster")
 }
 
 fn outage() -> GraphError {
-    GraphError::new(Code::Unavailable, "the cluster could not be asked about the token, try again")
+    GraphError::new(ErrorCode::Unavailable, "the cluster could not be asked about the token, try again")
 }

@@ -10,14 +10,14 @@ use apollo_compiler::{
 };
 
 use crate::{
-    error::{Code, GraphError},
+    error::{ErrorCode, GraphError},
     scan::quote,
-    schema::{Api, Key},
+    schema::{ClusterApi, FieldKey},
 };
 
 /// An argument of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Argument {
+pub enum PlanArgument {
     /// Constant JSON.
     Json(Box<str>),
     /// The value of a variable of this type.
@@ -29,16 +29,16 @@ pub enum Argument {
 }
 
 fn invalid(message: impl Into<String>) -> GraphError {
-    GraphError::new(Code::Invalid, message)
+    GraphError::new(ErrorCode::Invalid, message)
 }
 
 /// An argument from the text of a query.
-pub fn literal(api: &Api, value: &Value, ty: &Type) -> Result<Argument, GraphError> {
+pub fn literal(api: &ClusterApi, value: &Value, ty: &Type) -> Result<PlanArgument, GraphError> {
     if let Value::Variable(name) = value {
-        return Ok(Argument::Variable(name.as_str().into(), ty.clone()));
+        return Ok(PlanArgument::Variable(name.as_str().into(), ty.clone()));
     }
     if value.is_null() {
-        return Ok(Argument::Json("null".into()));
+        return Ok(PlanArgument::Json("null".into()));
     }
     let name = match ty {
         Type::List(inner) | Type::NonNullList(inner) => {
@@ -48,14 +48,14 @@ pub fn literal(api: &Api, value: &Value, ty: &Type) -> Result<Argument, GraphErr
                 }
                 one => vec![literal(api, one, inner)?],
             };
-            return Ok(Argument::List(entries));
+            return Ok(PlanArgument::List(entries));
         }
         Type::Named(name) | Type::NonNullNamed(name) => name,
     };
     match (name.as_str(), value) {
         ("StringMap_Input", value) => string_map(value),
-        ("JSONString", Value::String(text)) => Ok(Argument::Json(checked_json(text)?.into())),
-        ("Long", Value::Int(number)) => Ok(Argument::Json(number.as_str().into())),
+        ("JSONString", Value::String(text)) => Ok(PlanArgument::Json(checked_json(text)?.into())),
+        ("Long", Value::Int(number)) => Ok(PlanArgument::Json(number.as_str().into())),
         ("Long", _) => Err(invalid("a Long is a whole number")),
         (_, Value::Object(fields)) => match api.schema.types.get(name) {
             Some(ExtendedType::InputObject(_)) => object(api, name, fields),
@@ -66,34 +66,34 @@ pub fn literal(api: &Api, value: &Value, ty: &Type) -> Result<Argument, GraphErr
 }
 
 fn object(
-    api: &Api,
+    api: &ClusterApi,
     ty: &Name,
     fields: &[(Name, apollo_compiler::Node<Value>)],
-) -> Result<Argument, GraphError> {
-    let mut all: Vec<(Box<str>, Argument)> = Vec::with_capacity(fields.len());
+) -> Result<PlanArgument, GraphError> {
+    let mut all: Vec<(Box<str>, PlanArgument)> = Vec::with_capacity(fields.len());
     for (name, value) in fields {
         let Some(field) = field_type(api, ty, name) else { continue };
         let argument = literal(api, value, field)?;
         put(&mut all, key(api, ty, name), argument);
     }
-    Ok(Argument::Object(all))
+    Ok(PlanArgument::Object(all))
 }
 
-fn put(all: &mut Vec<(Box<str>, Argument)>, key: &str, argument: Argument) {
+fn put(all: &mut Vec<(Box<str>, PlanArgument)>, key: &str, argument: PlanArgument) {
     // A field and its `_json` sibling have the same key: the last one counts.
     all.retain(|(known, _)| **known != *key);
     all.push((key.into(), argument));
 }
 
-fn field_type<'a>(api: &'a Api, ty: &Name, field: &str) -> Option<&'a Type> {
+fn field_type<'a>(api: &'a ClusterApi, ty: &Name, field: &str) -> Option<&'a Type> {
     let input = api.schema.get_input_object(ty)?;
     input.fields.get(field).map(|field| &*field.ty)
 }
 
-fn key<'a>(api: &'a Api, ty: &Name, field: &'a Name) -> &'a str {
+fn key<'a>(api: &'a ClusterApi, ty: &Name, field: &'a Name) -> &'a str {
     match api.keys.get(&(ty.clone(), field.clone())) {
-        Some(Key::Of(key)) => key,
-        Some(Key::Whole) | None => field,
+        Some(FieldKey::Of(key)) => key,
+        Some(FieldKey::Whole) | None => field,
     }
 }
 
@@ -103,7 +103,7 @@ fn checked_json(text: &str) -> Result<&str, GraphError> {
 }
 
 /// An object with strings, or a list of keys and values.
-fn string_map(value: &Value) -> Result<Argument, GraphError> {
+fn string_map(value: &Value) -> Result<PlanArgument, GraphError> {
     let mut all = Vec::new();
     match value {
         Value::Object(fields) => {
@@ -126,10 +126,10 @@ fn string_map(value: &Value) -> Result<Argument, GraphError> {
         }
         _ => return Err(invalid("expected an object with strings, or a list of {key, value}")),
     }
-    Ok(Argument::Object(all))
+    Ok(PlanArgument::Object(all))
 }
 
-fn text_or_null(value: &Value) -> Result<Argument, GraphError> {
+fn text_or_null(value: &Value) -> Result<PlanArgument, GraphError> {
     match value {
         Value::String(_) | Value::Null | Value::Variable(_) => untyped(value),
         _ => Err(invalid("a value must be a string")),
@@ -137,26 +137,26 @@ fn text_or_null(value: &Value) -> Result<Argument, GraphError> {
 }
 
 /// A value without a known type.
-fn untyped(value: &Value) -> Result<Argument, GraphError> {
+fn untyped(value: &Value) -> Result<PlanArgument, GraphError> {
     Ok(match value {
-        Value::Null => Argument::Json("null".into()),
+        Value::Null => PlanArgument::Json("null".into()),
         Value::Variable(name) => {
-            Argument::Variable(name.as_str().into(), Type::Named(Name::new_unchecked("JSON")))
+            PlanArgument::Variable(name.as_str().into(), Type::Named(Name::new_unchecked("JSON")))
         }
-        Value::Enum(name) => Argument::Json(quoted(name)),
-        Value::String(text) => Argument::Json(quoted(text)),
-        Value::Int(number) => Argument::Json(number.as_str().into()),
-        Value::Float(number) => Argument::Json(number.as_str().into()),
-        Value::Boolean(value) => Argument::Json(value.to_string().into()),
+        Value::Enum(name) => PlanArgument::Json(quoted(name)),
+        Value::String(text) => PlanArgument::Json(quoted(text)),
+        Value::Int(number) => PlanArgument::Json(number.as_str().into()),
+        Value::Float(number) => PlanArgument::Json(number.as_str().into()),
+        Value::Boolean(value) => PlanArgument::Json(value.to_string().into()),
         Value::List(entries) => {
-            Argument::List(entries.iter().map(|entry| untyped(entry)).collect::<Result<_, _>>()?)
+            PlanArgument::List(entries.iter().map(|entry| untyped(entry)).collect::<Result<_, _>>()?)
         }
         Value::Object(fields) => {
             let mut all = Vec::new();
             for (name, value) in fields {
                 put(&mut all, name, untyped(value)?);
             }
-            Argument::Object(all)
+            PlanArgument::Object(all)
         }
     })
 }
@@ -166,18 +166,18 @@ fn quoted(text: &str) -> Box<str> {
 }
 
 /// Evaluates arguments with the values of variables.
-pub struct Evaluator<'a> {
+pub struct ArgumentEvaluator<'a> {
     /// The schema.
-    pub api: &'a Api,
+    pub api: &'a ClusterApi,
     /// The variables, coerced.
     pub variables: &'a JsonMap,
 }
 
-impl Evaluator<'_> {
+impl ArgumentEvaluator<'_> {
     /// The JSON of the argument of this name. Behind a variable is the default, for where it was not given.
     pub fn named(
         &self,
-        arguments: &[(Box<str>, Argument)],
+        arguments: &[(Box<str>, PlanArgument)],
         name: &str,
     ) -> Result<Option<Vec<u8>>, GraphError> {
         for (_, argument) in arguments.iter().filter(|(known, _)| **known == *name) {
@@ -189,20 +189,20 @@ impl Evaluator<'_> {
     }
 
     /// The JSON of an argument, unless it is a variable that was not given.
-    pub fn json(&self, argument: &Argument) -> Result<Option<Vec<u8>>, GraphError> {
+    pub fn json(&self, argument: &PlanArgument) -> Result<Option<Vec<u8>>, GraphError> {
         let mut out = Vec::new();
         let is_there = self.write(argument, &mut out)?;
         Ok(is_there.then_some(out))
     }
 
-    fn write(&self, argument: &Argument, out: &mut Vec<u8>) -> Result<bool, GraphError> {
+    fn write(&self, argument: &PlanArgument, out: &mut Vec<u8>) -> Result<bool, GraphError> {
         match argument {
-            Argument::Json(json) => out.extend_from_slice(json.as_bytes()),
-            Argument::Variable(name, ty) => match self.variables.get(&**name) {
+            PlanArgument::Json(json) => out.extend_from_slice(json.as_bytes()),
+            PlanArgument::Variable(name, ty) => match self.variables.get(&**name) {
                 Some(value) => self.value(value, ty, out)?,
                 None => return Ok(false),
             },
-            Argument::List(entries) => {
+            PlanArgument::List(entries) => {
                 out.push(b'[');
                 for (index, entry) in entries.iter().enumerate() {
                     if index > 0 {
@@ -214,7 +214,7 @@ impl Evaluator<'_> {
                 }
                 out.push(b']');
             }
-            Argument::Object(fields) => {
+            PlanArgument::Object(fields) => {
                 out.push(b'{');
                 let start = out.len();
                 for (key, value) in fields {

@@ -46,7 +46,7 @@ use portolan_runtime::{
 };
 
 pub use crate::args::Args;
-use crate::{args::ServiceArgs, metrics::GatewayMetrics, state::State};
+use crate::{args::ServiceArgs, metrics::GatewayMetrics, state::GatewayState};
 
 /// Runs a command, or the service until it is told to stop.
 pub fn run(args: &Args) -> ExitCode {
@@ -67,7 +67,7 @@ async fn start(args: ServiceArgs, process: Process) -> Result<(), process::Proce
     let tasks = &process.tasks;
     let metrics = GatewayMetrics::register(&process.metrics);
     let traces = Traces::start("gateway", &args.traces, &process)?;
-    let state = Arc::new(State::new(&args, (metrics, traces), &process));
+    let state = Arc::new(GatewayState::new(&args, (metrics, traces), &process));
     tasks.spawn_critical("documents", source::follow(args.source.clone(), Arc::clone(&state)));
     if let Some(directory) = args.persisted.persisted_documents.clone() {
         let ready = process.readiness.expect("persisted documents", "they have not been read yet");

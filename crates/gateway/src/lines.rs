@@ -23,7 +23,7 @@ pub enum LineError<E = hyper::Error> {
 }
 
 /// The lines of an answer.
-pub struct Lines<B = Answer> {
+pub struct AnswerLines<B = Answer> {
     body: B,
     buffer: BytesMut,
     /// Length of the part of the buffer without a line end.
@@ -32,7 +32,7 @@ pub struct Lines<B = Answer> {
     patience: Option<Duration>,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Lines<B> {
+impl<B: Body<Data = Bytes> + Unpin> AnswerLines<B> {
     /// The lines of somebody who may say nothing for any time.
     pub fn of(body: B) -> Self {
         Self { body, buffer: BytesMut::new(), searched: 0, patience: None }

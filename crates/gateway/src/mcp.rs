@@ -10,7 +10,7 @@ mod message;
 mod tools;
 
 pub use self::{
-    listing::Listing,
-    message::{Answer, Era, Fault, Message, initialized},
+    listing::ToolListing,
+    message::{ClientMessage, MessageAnswer, MessageFault, ProtocolEra, initialized},
     tools::{find, listed, unknown_argument},
 };

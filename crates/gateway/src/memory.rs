@@ -18,9 +18,9 @@ mod selector;
 mod tests;
 
 pub use self::{
-    budget::Budget,
-    cluster::{Memories, Memory},
-    read::{Found, OWNERS, get, list},
-    reading::{Reading, Wishes, untold},
-    selector::Selector,
+    budget::MemoryBudget,
+    cluster::{ClusterMemories, ClusterMemory},
+    read::{FoundPage, OWNERS, get, list},
+    reading::{MemoryReading, MemoryWishes, untold},
+    selector::ObjectSelector,
 };

@@ -43,13 +43,13 @@ impl MemoryReads {
 
 /// The count of calls of one API server.
 #[derive(Clone, Debug)]
-pub struct Calls {
+pub struct UpstreamCalls {
     cluster: String,
     count: Counters,
     seconds: Histograms,
 }
 
-impl Calls {
+impl UpstreamCalls {
     /// The cluster of the API server.
     pub fn cluster(&self) -> &str {
         &self.cluster
@@ -158,8 +158,12 @@ impl GatewayMetrics {
     }
 
     /// The count of calls of a cluster.
-    pub fn calls(&self, cluster: &str) -> Calls {
-        Calls { cluster: cluster.to_owned(), count: self.calls.clone(), seconds: self.call_seconds.clone() }
+    pub fn calls(&self, cluster: &str) -> UpstreamCalls {
+        UpstreamCalls {
+            cluster: cluster.to_owned(),
+            count: self.calls.clone(),
+            seconds: self.call_seconds.clone(),
+        }
     }
 
     /// The count of reads of a cluster that memory may answer.

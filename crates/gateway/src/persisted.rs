@@ -5,7 +5,7 @@ mod follow;
 mod operations;
 
 pub use self::{
-    documents::{Named, Persisted},
+    documents::{PersistedQueries, QueryReference},
     follow::{follow, read},
-    operations::Known,
+    operations::NamedOperation,
 };

@@ -12,7 +12,7 @@ use std::{
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
-use crate::plan::Plan;
+use crate::plan::QueryPlan;
 
 /// Memory limit for all plans of an API, in bytes.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
@@ -20,48 +20,49 @@ const MAX_BYTES: u64 = 8 * 1024 * 1024;
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// A hash of the text of a query and of the name of the operation.
-type Key = [u8; 32];
+type QueryKey = [u8; 32];
 
 /// A query, and its plan.
 #[derive(Debug)]
-pub struct Known {
+pub struct KnownQuery {
     /// The text.
     pub query: Box<str>,
     /// The name of the operation, if it was given.
     pub name: Option<Box<str>>,
-    plan: Arc<Plan>,
+    plan: Arc<QueryPlan>,
     /// How often it was asked for.
     asked: AtomicU64,
 }
 
 /// The plans of an API. Clones are the same plans.
 #[derive(Clone, Debug)]
-pub struct Plans(Cache<Key, Arc<Known>>);
+pub struct ApiPlans(Cache<QueryKey, Arc<KnownQuery>>);
 
-impl Default for Plans {
+impl Default for ApiPlans {
     fn default() -> Self {
-        let weigh = |_: &Key, known: &Arc<Known>| u32::try_from(known.plan.weight).unwrap_or(u32::MAX);
+        let weigh =
+            |_: &QueryKey, known: &Arc<KnownQuery>| u32::try_from(known.plan.weight).unwrap_or(u32::MAX);
         Self(Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).time_to_idle(IDLE).build())
     }
 }
 
-impl Plans {
+impl ApiPlans {
     /// The plan of a query, if it is known.
-    pub fn get(&self, query: &str, name: Option<&str>) -> Option<Arc<Plan>> {
+    pub fn get(&self, query: &str, name: Option<&str>) -> Option<Arc<QueryPlan>> {
         let known = self.0.get(&key(query, name))?;
         known.asked.fetch_add(1, Ordering::Relaxed);
         Some(Arc::clone(&known.plan))
     }
 
     /// Keeps the plan of a query.
-    pub fn put(&self, query: &str, name: Option<&str>, plan: &Arc<Plan>) {
+    pub fn put(&self, query: &str, name: Option<&str>, plan: &Arc<QueryPlan>) {
         let (asked, plan) = (AtomicU64::new(0), Arc::clone(plan));
-        let known = Known { query: query.into(), name: name.map(Box::from), plan, asked };
+        let known = KnownQuery { query: query.into(), name: name.map(Box::from), plan, asked };
         self.0.insert(key(query, name), Arc::new(known));
     }
 
     /// The queries that were asked for most often.
-    pub fn hottest(&self, count: usize) -> Vec<Arc<Known>> {
+    pub fn hottest(&self, count: usize) -> Vec<Arc<KnownQuery>> {
         let mut all: Vec<_> = self.0.iter().map(|(_, known)| known).collect();
         all.sort_by_cached_key(|known| Reverse(known.asked.load(Ordering::Relaxed)));
         all.truncate(count);
@@ -69,7 +70,7 @@ impl Plans {
     }
 }
 
-fn key(query: &str, name: Option<&str>) -> Key {
+fn key(query: &str, name: Option<&str>) -> QueryKey {
     let mut hash = Sha256::new();
     hash.update(name.unwrap_or_default());
     hash.update([0]);
@@ -83,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        bounds::Bounds,
+        bounds::QueryBounds,
         plan::prepare,
         schema::tests::{api, kind},
     };
@@ -91,8 +92,8 @@ mod tests {
     #[test]
     fn what_is_asked_for_most_often_is_the_hottest() {
         let api = api(&[kind("", "Pod", &json!({}))]);
-        let plan = prepare(&api, "{__typename}", None, Bounds { depth: 20, fields: 5000 }).unwrap();
-        let (plans, plan) = (Plans::default(), Arc::new(plan));
+        let plan = prepare(&api, "{__typename}", None, QueryBounds { depth: 20, fields: 5000 }).unwrap();
+        let (plans, plan) = (ApiPlans::default(), Arc::new(plan));
         for query in ["a", "b", "c"] {
             plans.put(query, None, &plan);
         }

@@ -12,11 +12,11 @@ mod walk;
 mod writer;
 
 pub use self::{
-    cursor::{Cursor, Malformed, at, says, text_at},
+    cursor::{JsonCursor, MalformedJson, at, says, text_at},
     items::list_of,
-    list::{ListError, ListField, ListSelection, Order, list, quoted},
-    listing::{Listing, is_streamable},
-    selection::{Guard, Selected, Selection, Shape, When},
-    walk::{Found, Walk},
-    writer::{Mismatch, Step, Writer, quote},
+    list::{ItemOrder, ListError, ListField, ListSelection, list, quoted},
+    listing::{ListWriter, is_streamable},
+    selection::{DirectiveGuard, FieldCondition, ObjectSelection, SelectedField, ValueShape},
+    walk::{ListPart, ListWalk},
+    writer::{JsonWriter, PathStep, TypeMismatch, quote},
 };

@@ -17,36 +17,36 @@ use std::collections::BTreeMap;
 use apollo_compiler::{Name, Schema, collections::HashMap, schema::Implementers, validation::Valid};
 
 pub use self::{
-    interner::Interner,
-    kinds::{Key, Kind},
-    operations::{Operation, Verb},
-    relation::{Needs, Relation, Relations, best_kind},
+    interner::TypeInterner,
+    kinds::{FieldKey, TypedKind},
+    operations::{FieldOperation, OperationVerb},
+    relation::{FieldRelation, FieldRelations, ReferenceNeeds, best_kind},
 };
 use crate::document::{Document, InvalidDocument, KindName};
 
 /// The API of one cluster, or of several.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Api {
+pub struct ClusterApi {
     /// The GraphQL schema.
     pub schema: Valid<Schema>,
     /// Empty: no type is abstract.
     pub implementers: HashMap<Name, Implementers>,
     /// The operations of the fields of roots, groups and versions.
-    pub operations: HashMap<(Name, Name), Operation>,
+    pub operations: HashMap<(Name, Name), FieldOperation>,
     /// Keys of fields that have another name in GraphQL, by type and field.
-    pub keys: HashMap<(Name, Name), Key>,
+    pub keys: HashMap<(Name, Name), FieldKey>,
     /// The fields that lead to other objects, by type and field.
-    pub relations: Relations,
+    pub relations: FieldRelations,
     /// The kinds.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<TypedKind>,
     by_name: BTreeMap<KindName, usize>,
 }
 
-impl Api {
+impl ClusterApi {
     /// Builds everything from a document.
-    pub fn build(document: &Document, interner: &Interner) -> Result<Self, InvalidDocument> {
+    pub fn build(document: &Document, interner: &TypeInterner) -> Result<Self, InvalidDocument> {
         let resources = document.resources()?;
-        let mut builder = types::Builder::new(document, &resources);
+        let mut builder = types::TypeBuilder::new(document, &resources);
         let operations = operations::add(&mut builder);
         builder.build();
         relations::add(&mut builder);
@@ -57,7 +57,7 @@ impl Api {
     }
 
     /// A kind by its name.
-    pub fn kind(&self, name: &KindName) -> Option<&Kind> {
+    pub fn kind(&self, name: &KindName) -> Option<&TypedKind> {
         self.kinds.get(self.position(name)?)
     }
 
@@ -67,7 +67,7 @@ impl Api {
     }
 
     /// The kinds of a category, in the order of their names.
-    pub fn of_category<'a>(&'a self, category: &'a str) -> impl Iterator<Item = &'a Kind> {
+    pub fn of_category<'a>(&'a self, category: &'a str) -> impl Iterator<Item = &'a TypedKind> {
         self.kinds.iter().filter(move |kind| kind.resource.categories.iter().any(|name| name == category))
     }
 

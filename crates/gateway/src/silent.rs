@@ -13,15 +13,15 @@ const MAX_SILENT: u64 = 10_000;
 
 /// The names of these clusters.
 #[derive(Debug)]
-pub struct Silent(Cache<String, ()>);
+pub struct SilentClusters(Cache<String, ()>);
 
-impl Default for Silent {
+impl Default for SilentClusters {
     fn default() -> Self {
         Self::of(SILENT_FOR)
     }
 }
 
-impl Silent {
+impl SilentClusters {
     fn of(time: Duration) -> Self {
         Self(Cache::builder().max_capacity(MAX_SILENT).time_to_live(time).build())
     }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_long_for_who_is_silent() {
-        let (silent, usual) = (Silent::default(), Duration::from_secs(10));
+        let (silent, usual) = (SilentClusters::default(), Duration::from_secs(10));
         assert_eq!(silent.patience("a", usual), usual);
         silent.note("a", true);
         assert_eq!((silent.patience("a", usual), silent.patience("b", usual)), (SHORT, usual));
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn whoever_is_asked_again_and_again_is_waited_for_in_time() {
-        let silent = Silent::of(SHORT / 10);
+        let silent = SilentClusters::of(SHORT / 10);
         let (usual, begin) = (Duration::from_secs(10), std::time::Instant::now());
         silent.note("a", true);
         while silent.patience("a", usual) == SHORT {

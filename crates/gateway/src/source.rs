@@ -11,11 +11,11 @@ mod position;
 use std::sync::Arc;
 
 use self::client::ListenerClient;
-pub use self::listed::Listing;
-use crate::{args::SourceArgs, state::State};
+pub use self::listed::SourceListing;
+use crate::{args::SourceArgs, state::GatewayState};
 
 /// Follows the source forever.
-pub async fn follow(args: SourceArgs, state: Arc<State>) {
+pub async fn follow(args: SourceArgs, state: Arc<GatewayState>) {
     match ListenerClient::new(&args) {
         Some(client) => follow::run(&state, client).await,
         None => directory::run(&state, args.directory()).await,

@@ -12,28 +12,28 @@ use portolan_runtime::{
 };
 
 use crate::{
-    apis::Apis,
+    apis::ApiRegistry,
     args::{LimitArgs, ServiceArgs},
-    endpoint::Endpoint,
-    identity::{Callers, Strangers},
-    memory::{Budget, Memories},
+    endpoint::ClusterEndpoint,
+    identity::{ClusterCallers, StrangerRates},
+    memory::{ClusterMemories, MemoryBudget},
     metrics::GatewayMetrics,
-    persisted::Persisted,
-    silent::Silent,
+    persisted::PersistedQueries,
+    silent::SilentClusters,
 };
 
 /// An endpoint with its known callers, who outlive its documents.
 #[derive(Clone, Debug)]
-pub struct Served {
+pub struct ServedCluster {
     /// The endpoint.
-    pub endpoint: Arc<Endpoint>,
+    pub endpoint: Arc<ClusterEndpoint>,
     /// Its callers.
-    pub callers: Arc<Callers>,
+    pub callers: Arc<ClusterCallers>,
 }
 
 /// The source of the documents, as it is known outside.
 #[derive(Debug)]
-struct Source {
+struct SourceState {
     ready: ReadyHandle,
     /// `true` once every document was tried.
     was_there: bool,
@@ -42,17 +42,17 @@ struct Source {
 
 /// State that all requests share.
 #[derive(Debug)]
-pub struct State {
+pub struct GatewayState {
     /// The limits for callers.
     pub limits: LimitArgs,
     /// The hosts that documents may name; if empty, any.
     pub allowed_hosts: Vec<String>,
     /// The persisted documents.
-    pub persisted: Arc<Persisted>,
+    pub persisted: Arc<PersistedQueries>,
     /// The APIs of all endpoints.
-    pub apis: Apis,
+    pub apis: ApiRegistry,
     /// State that the memories of all clusters share.
-    pub memories: Memories,
+    pub memories: ClusterMemories,
     /// The tasks of the process.
     pub tasks: Tasks,
     /// The metrics.
@@ -60,52 +60,52 @@ pub struct State {
     /// The traces.
     pub traces: Traces,
     /// The rate of unknown tokens per address.
-    pub strangers: Strangers,
+    pub strangers: StrangerRates,
     /// The clusters that did not answer queries to several lately.
-    pub silent: Silent,
-    endpoints: ArcSwap<BTreeMap<String, Served>>,
+    pub silent: SilentClusters,
+    endpoints: ArcSwap<BTreeMap<String, ServedCluster>>,
     readiness: Readiness,
-    source: Mutex<Source>,
+    source: Mutex<SourceState>,
     documents: Mutex<BTreeMap<String, ReadyHandle>>,
 }
 
-impl State {
+impl GatewayState {
     /// A state without endpoints.
     pub fn new(args: &ServiceArgs, (metrics, traces): (GatewayMetrics, Traces), process: &Process) -> Self {
         let (limits, readiness) = (args.limits.clone(), process.readiness.clone());
         let ready = readiness.expect("documents", "they have not been read yet");
         metrics.source_failing(false);
-        let budget = Budget::new(args.memory.memory_bytes, metrics.memory_bytes());
+        let budget = MemoryBudget::new(args.memory.memory_bytes, metrics.memory_bytes());
         Self {
-            memories: Memories::new(args.memory.clone(), budget, process.tasks.clone()),
-            strangers: Strangers::new(limits.max_unknown_tokens),
+            memories: ClusterMemories::new(args.memory.clone(), budget, process.tasks.clone()),
+            strangers: StrangerRates::new(limits.max_unknown_tokens),
             limits,
             allowed_hosts: args.source.allowed_hosts.clone(),
-            persisted: Arc::new(Persisted::new(args.persisted.persisted_only)),
-            apis: Apis::default(),
+            persisted: Arc::new(PersistedQueries::new(args.persisted.persisted_only)),
+            apis: ApiRegistry::default(),
             tasks: process.tasks.clone(),
             metrics,
             traces,
-            silent: Silent::default(),
+            silent: SilentClusters::default(),
             endpoints: ArcSwap::default(),
             readiness,
-            source: Mutex::new(Source { ready, was_there: false, trouble: None }),
+            source: Mutex::new(SourceState { ready, was_there: false, trouble: None }),
             documents: Mutex::default(),
         }
     }
 
     /// The endpoint of a cluster.
-    pub fn served(&self, cluster: &str) -> Option<Served> {
+    pub fn served(&self, cluster: &str) -> Option<ServedCluster> {
         self.endpoints.load().get(cluster).cloned()
     }
 
     /// All endpoints, by the names of their clusters.
-    pub fn all(&self) -> Arc<BTreeMap<String, Served>> {
+    pub fn all(&self) -> Arc<BTreeMap<String, ServedCluster>> {
         self.endpoints.load_full()
     }
 
     /// Swaps an endpoint in.
-    pub fn put(&self, endpoint: Endpoint) {
+    pub fn put(&self, endpoint: ClusterEndpoint) {
         let name = endpoint.name.clone();
         let before = self.served(&name);
         if let Some(before) = &before {
@@ -114,10 +114,10 @@ impl State {
         // If the address of the cluster has changed, its callers are proven again.
         let callers =
             before.filter(|before| before.endpoint.destination == endpoint.destination).map_or_else(
-                || Arc::new(Callers::new(self.limits.max_inflight_requests)),
+                || Arc::new(ClusterCallers::new(self.limits.max_inflight_requests)),
                 |before| before.callers,
             );
-        let served = Served { endpoint: Arc::new(endpoint), callers };
+        let served = ServedCluster { endpoint: Arc::new(endpoint), callers };
         let before = self.served(&name);
         self.change(|all| {
             all.insert(name.clone(), served.clone());
@@ -200,7 +200,7 @@ impl State {
         say(handle);
     }
 
-    fn change(&self, change: impl Fn(&mut BTreeMap<String, Served>)) {
+    fn change(&self, change: impl Fn(&mut BTreeMap<String, ServedCluster>)) {
         self.endpoints.rcu(|all| {
             let mut all = BTreeMap::clone(all);
             change(&mut all);

@@ -18,16 +18,16 @@ use futures::stream::{self, Stream};
 use portolan_runtime::tasks::Tasks;
 use tokio::sync::mpsc;
 
-pub use self::hub::Hub;
+pub use self::hub::ChannelHub;
 use crate::{
-    endpoint::Endpoint,
-    error::{Code, GraphError},
-    execute::Asking,
+    endpoint::ClusterEndpoint,
+    error::{ErrorCode, GraphError},
+    execute::RequestContext,
     identity::Caller,
-    plan::{Call, Does, Field, Plan},
-    scan::Step,
-    schema::{Kind, Verb},
-    state::{Served, State},
+    plan::{FieldSource, PlanCall, PlanField, QueryPlan},
+    scan::PathStep,
+    schema::{OperationVerb, TypedKind},
+    state::{GatewayState, ServedCluster},
 };
 
 /// Maximum number of messages that wait for a slow reader.
@@ -35,7 +35,7 @@ const WAITING: usize = 16;
 
 /// A message to a subscriber.
 #[derive(Clone, Debug)]
-pub enum Message {
+pub enum SubscriptionMessage {
     /// An answer, and the resource version from which a later subscription can resume.
     Next(Box<[u8]>, Option<Box<str>>),
     /// The error that ends the subscription.
@@ -45,13 +45,13 @@ pub enum Message {
 /// A subscriber and its subscription.
 pub struct Subscriber {
     /// The state of the gateway.
-    pub state: Arc<State>,
+    pub state: Arc<GatewayState>,
     /// The cluster.
-    pub served: Served,
+    pub served: ServedCluster,
     /// The caller, whose token is proven again periodically.
     pub caller: Caller,
     /// The plan.
-    pub plan: Arc<Plan>,
+    pub plan: Arc<QueryPlan>,
     /// The variables, coerced.
     pub variables: Valid<JsonMap>,
     /// The position at which an earlier subscription ended.
@@ -59,8 +59,8 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    fn asking(&self) -> Asking<'_> {
-        Asking {
+    fn asking(&self) -> RequestContext<'_> {
+        RequestContext {
             endpoint: &self.served.endpoint,
             authorization: &self.caller.authorization,
             variables: &self.variables,
@@ -71,28 +71,29 @@ impl Subscriber {
 }
 
 /// The only field of a subscription.
-struct Root {
+struct SubscriptionRoot {
     name: Box<str>,
-    path: Vec<Step>,
+    path: Vec<PathStep>,
     location: Option<(usize, usize)>,
-    call: Call,
+    call: PlanCall,
 }
 
-impl Root {
-    fn of(plan: &Plan, variables: &JsonMap) -> Result<Self, GraphError> {
+impl SubscriptionRoot {
+    fn of(plan: &QueryPlan, variables: &JsonMap) -> Result<Self, GraphError> {
         let says = |name: &str| variables.get(name).and_then(JsonValue::as_bool).unwrap_or_default();
         let mut fields = plan.under(&says).into_iter();
-        let no_call =
-            || GraphError::new(Code::ValidationFailed, "the subscription has no field that can be followed");
-        let Some(Field { name, location, does: Does::Call(call), .. }) = fields.next() else {
+        let no_call = || {
+            GraphError::new(ErrorCode::ValidationFailed, "the subscription has no field that can be followed")
+        };
+        let Some(PlanField { name, location, does: FieldSource::Call(call), .. }) = fields.next() else {
             return Err(no_call());
         };
-        Ok(Self { path: vec![Step::Field(name.to_string())], name, location, call: *call })
+        Ok(Self { path: vec![PathStep::Field(name.to_string())], name, location, call: *call })
     }
 
-    fn kind<'a>(&self, endpoint: &'a Endpoint) -> Result<&'a Kind, GraphError> {
+    fn kind<'a>(&self, endpoint: &'a ClusterEndpoint) -> Result<&'a TypedKind, GraphError> {
         let kind = endpoint.api.kinds.get(self.call.operation.kind.unwrap_or_default());
-        kind.ok_or_else(|| GraphError::new(Code::Internal, "the kind is not there"))
+        kind.ok_or_else(|| GraphError::new(ErrorCode::Internal, "the kind is not there"))
     }
 
     fn error(&self, error: GraphError) -> GraphError {
@@ -104,8 +105,8 @@ impl Root {
 pub fn subscribe(
     subscriber: Subscriber,
     tasks: &Tasks,
-) -> Result<impl Stream<Item = Message> + use<>, GraphError> {
-    let root = Root::of(&subscriber.plan, &subscriber.variables)?;
+) -> Result<impl Stream<Item = SubscriptionMessage> + use<>, GraphError> {
+    let root = SubscriptionRoot::of(&subscriber.plan, &subscriber.variables)?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let limit = subscriber.state.limits.subscription_timeout;
     tasks.spawn("subscription", async move {
@@ -115,7 +116,7 @@ pub fn subscribe(
         let work = async {
             match root.call.operation.verb {
                 // Each in a box: a task takes the memory of the largest.
-                Verb::PodLogs => Box::pin(logs::follow(&subscriber, &root, &sender)).await,
+                OperationVerb::PodLogs => Box::pin(logs::follow(&subscriber, &root, &sender)).await,
                 _ => Box::pin(follower::follow(&subscriber, &root, &sender)).await,
             }
         };
@@ -126,7 +127,7 @@ pub fn subscribe(
         metrics.metrics.subscribed(&cluster, -1);
         if let Err(error) = ended {
             // The client may be gone already.
-            let _ = sender.send(Message::Failed(Box::new(root.error(error)))).await;
+            let _ = sender.send(SubscriptionMessage::Failed(Box::new(root.error(error)))).await;
         }
     });
     Ok(stream::unfold(receiver, async |mut receiver| {

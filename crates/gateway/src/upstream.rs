@@ -22,17 +22,17 @@ use portolan_runtime::{
 };
 use tokio::time::Instant;
 
-use self::feed::{BEGINNING, Failed};
+use self::feed::{BEGINNING, FailedRequest};
 pub use self::{
-    feed::Feed,
-    path::{Path, checked_name, checked_namespace},
-    question::{JSON, METADATA, METADATA_LIST, Question},
-    refused::Refused,
+    feed::AnswerFeed,
+    path::{ApiPath, checked_name, checked_namespace},
+    question::{ApiRequest, JSON, METADATA, METADATA_LIST},
+    refused::RefusedAnswer,
     status::of_answer,
 };
 use crate::{
-    error::{Code, GraphError},
-    metrics::Calls,
+    error::{ErrorCode, GraphError},
+    metrics::UpstreamCalls,
 };
 
 /// Limit for an API server to begin its answer, below the default of `--request-timeout`.
@@ -44,12 +44,12 @@ const MAX_REFUSAL: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct Upstream {
     carrier: Carrier,
-    calls: Calls,
+    calls: UpstreamCalls,
 }
 
 impl Upstream {
     /// Configures connections, which are made when they are needed.
-    pub async fn new(to: &Destination, calls: Calls) -> Result<Self, ClientError> {
+    pub async fn new(to: &Destination, calls: UpstreamCalls) -> Result<Self, ClientError> {
         Ok(Self { carrier: Carrier::new(to).await?, calls })
     }
 
@@ -57,9 +57,9 @@ impl Upstream {
     pub async fn ask(
         &self,
         authorization: &HeaderValue,
-        question: Question,
+        question: ApiRequest,
         limit: usize,
-    ) -> Result<Result<Bytes, Refused>, GraphError> {
+    ) -> Result<Result<Bytes, RefusedAnswer>, GraphError> {
         match self.open(authorization, question, limit).await? {
             Ok(feed) => feed.whole().await.map(Ok),
             Err(refused) => Ok(Err(refused)),
@@ -71,29 +71,35 @@ impl Upstream {
     pub async fn open(
         &self,
         authorization: &HeaderValue,
-        question: Question,
+        question: ApiRequest,
         limit: usize,
-    ) -> Result<Result<Feed, Refused>, GraphError> {
+    ) -> Result<Result<AnswerFeed, RefusedAnswer>, GraphError> {
         let again = question.changes_nothing().then(|| question.clone());
         let opened = match (self.opened(authorization, question, limit).await, again) {
-            (Err(Failed { is_lost: true, .. }), Some(question)) => {
+            (Err(FailedRequest { is_lost: true, .. }), Some(question)) => {
                 self.opened(authorization, question, limit).await
             }
             (result, _) => result,
         };
         let (status, feed) = opened.map_err(|failed| failed.error)?;
-        Ok(if status.is_success() { Ok(feed) } else { Err(Refused { status, body: feed.whole().await? }) })
+        Ok(if status.is_success() {
+            Ok(feed)
+        } else {
+            Err(RefusedAnswer { status, body: feed.whole().await? })
+        })
     }
 
     /// Sends a request and returns an answer that is yet to be read.
     pub async fn begin(
         &self,
         authorization: &HeaderValue,
-        question: Question,
-    ) -> Result<Result<Answer, Refused>, GraphError> {
+        question: ApiRequest,
+    ) -> Result<Result<Answer, RefusedAnswer>, GraphError> {
         let again = question.changes_nothing().then(|| question.clone());
         let head = match (self.head(authorization, question).await, again) {
-            (Err(Failed { is_lost: true, .. }), Some(question)) => self.head(authorization, question).await,
+            (Err(FailedRequest { is_lost: true, .. }), Some(question)) => {
+                self.head(authorization, question).await
+            }
             (result, _) => result,
         };
         let (status, (body, _)) = head.map_err(|failed| failed.error)?;
@@ -102,7 +108,7 @@ impl Upstream {
         }
         // The status says enough where the rest does not come.
         let body = capped::read(body, MAX_REFUSAL).await.unwrap_or_default();
-        Ok(Err(Refused { status, body }))
+        Ok(Err(RefusedAnswer { status, body }))
     }
 
     /// Returns `Ok` if an API server answers anything, even to an unknown caller.
@@ -118,11 +124,11 @@ impl Upstream {
     async fn opened(
         &self,
         authorization: &HeaderValue,
-        question: Question,
+        question: ApiRequest,
         limit: usize,
-    ) -> Result<(StatusCode, Feed), Failed> {
+    ) -> Result<(StatusCode, AnswerFeed), FailedRequest> {
         let (status, body) = self.head(authorization, question).await?;
-        let mut feed = Feed::new(body, limit)?;
+        let mut feed = AnswerFeed::new(body, limit)?;
         feed.read_to(BEGINNING).await?;
         Ok((status, feed))
     }
@@ -130,8 +136,8 @@ impl Upstream {
     async fn head(
         &self,
         authorization: &HeaderValue,
-        question: Question,
-    ) -> Result<(StatusCode, (Answer, Span)), Failed> {
+        question: ApiRequest,
+    ) -> Result<(StatusCode, (Answer, Span)), FailedRequest> {
         let verb = question.verb;
         let span = self.span(&question);
         let mut request = question.request().map_err(|_| no_url())?;
@@ -141,7 +147,7 @@ impl Upstream {
         let Ok(answer) = answer else {
             self.calls.asked(verb, "timeout", begin.elapsed());
             span.failed("timeout");
-            return Err(GraphError::new(Code::Timeout, "the API server did not answer in time").into());
+            return Err(GraphError::new(ErrorCode::Timeout, "the API server did not answer in time").into());
         };
         match answer {
             Ok(answer) => {
@@ -156,8 +162,8 @@ impl Upstream {
                 span.failed("unreachable");
                 tracing::warn!(error = %ErrorChain(&error), "an API server cannot be reached");
                 let is_lost = !error.is_connect();
-                let error = GraphError::new(Code::Unavailable, "the API server cannot be reached");
-                Err(Failed { error, is_lost })
+                let error = GraphError::new(ErrorCode::Unavailable, "the API server cannot be reached");
+                Err(FailedRequest { error, is_lost })
             }
         }
     }
@@ -165,7 +171,7 @@ impl Upstream {
 
 impl Upstream {
     /// The span of a call. What is selected by labels and fields is not in it.
-    fn span(&self, question: &Question) -> Span {
+    fn span(&self, question: &ApiRequest) -> Span {
         let span = traces::call(question.verb);
         span.note("http.request.method", || question.method.to_string().into());
         let path = question.path.split('?').next().unwrap_or_default();
@@ -185,5 +191,5 @@ fn class(status: StatusCode) -> &'static str {
 }
 
 fn no_url() -> GraphError {
-    GraphError::new(Code::Invalid, "the request makes no valid URL")
+    GraphError::new(ErrorCode::Invalid, "the request makes no valid URL")
 }

@@ -6,19 +6,19 @@ use http::HeaderValue;
 
 use super::unreadable::mismatched;
 use crate::{
-    document::Resource,
-    endpoint::Endpoint,
+    document::ApiResource,
+    endpoint::ClusterEndpoint,
     error::GraphError,
-    memory::Reading,
-    scan::Mismatch,
-    upstream::{self, Feed, Question},
+    memory::MemoryReading,
+    scan::TypeMismatch,
+    upstream::{self, AnswerFeed, ApiRequest},
 };
 
 /// The context of a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking<'a> {
+pub struct RequestContext<'a> {
     /// The cluster.
-    pub endpoint: &'a Endpoint,
+    pub endpoint: &'a ClusterEndpoint,
     /// The caller's own credential.
     pub authorization: &'a HeaderValue,
     /// The variables, coerced.
@@ -26,23 +26,23 @@ pub struct Asking<'a> {
     /// Limit for an API server's answer, in bytes.
     pub max_response: usize,
     /// The wishes of the request about memory, and the facts to report. None if memory is not read.
-    pub reading: Option<&'a Reading>,
+    pub reading: Option<&'a MemoryReading>,
 }
 
-impl Asking<'_> {
+impl RequestContext<'_> {
     /// Sends a request and returns the answer. A refusal is an error that begins with `doing`, if it is given.
-    pub async fn ask(&self, question: Question, doing: Option<&str>) -> Result<Bytes, GraphError> {
+    pub async fn ask(&self, question: ApiRequest, doing: Option<&str>) -> Result<Bytes, GraphError> {
         self.open(question, doing).await?.whole().await
     }
 
     /// The same for an answer that is read while it comes.
-    pub async fn open(&self, question: Question, doing: Option<&str>) -> Result<Feed, GraphError> {
+    pub async fn open(&self, question: ApiRequest, doing: Option<&str>) -> Result<AnswerFeed, GraphError> {
         let answer = self.endpoint.upstream.open(self.authorization, question, self.max_response).await?;
         answer.map_err(|refused| upstream::of_answer(&refused, doing))
     }
 
     /// An object was written. Later reads do not show the one before.
-    pub fn wrote(&self, resource: &Resource, answer: &[u8]) {
+    pub fn wrote(&self, resource: &ApiResource, answer: &[u8]) {
         let Some(memory) = &self.endpoint.memory else { return };
         let version = memory.wrote(resource, answer);
         if let Some((reading, version)) = self.reading.zip(version) {
@@ -60,21 +60,21 @@ impl Asking<'_> {
 
 /// A part of the answer.
 #[derive(Debug, Default)]
-pub struct Fragment {
+pub struct AnswerFragment {
     /// Its JSON.
     pub json: Vec<u8>,
     /// Its errors.
     pub errors: Vec<GraphError>,
 }
 
-impl Fragment {
+impl AnswerFragment {
     /// A part without errors.
     pub const fn of(json: Vec<u8>) -> Self {
         Self { json, errors: Vec::new() }
     }
 
     /// A part with values that do not fit the schema.
-    pub fn with(json: Vec<u8>, mismatches: &[Mismatch]) -> Self {
+    pub fn with(json: Vec<u8>, mismatches: &[TypeMismatch]) -> Self {
         Self { json, errors: mismatches.iter().map(mismatched).collect() }
     }
 }

@@ -4,38 +4,39 @@ use std::collections::BTreeMap;
 
 use serde_json::{json, value::RawValue};
 
-use super::Arguments;
+use super::CallArguments;
 use crate::{
-    document::Resource,
-    error::{Code, GraphError},
+    document::ApiResource,
+    error::{ErrorCode, GraphError},
 };
 
-type Members = BTreeMap<String, Box<RawValue>>;
+type BodyMembers = BTreeMap<String, Box<RawValue>>;
 
 /// An object to write.
 #[derive(Debug)]
 pub struct ObjectBody {
-    members: Members,
-    metadata: Members,
+    members: BodyMembers,
+    metadata: BodyMembers,
 }
 
 impl ObjectBody {
     /// The object of the arguments.
-    pub fn of(arguments: &Arguments<'_>) -> Result<Self, GraphError> {
+    pub fn of(arguments: &CallArguments<'_>) -> Result<Self, GraphError> {
         let json = arguments.json("object")?.filter(|json| json != b"null");
-        let json = json.ok_or_else(|| GraphError::new(Code::Invalid, "missing required argument: object"))?;
+        let json =
+            json.ok_or_else(|| GraphError::new(ErrorCode::Invalid, "missing required argument: object"))?;
         Self::read(&json)
     }
 
     /// An object from its JSON.
     pub fn read(json: &[u8]) -> Result<Self, GraphError> {
-        let invalid = |_| GraphError::new(Code::Invalid, "the object is not an object");
-        let mut members: Members = serde_json::from_slice(json).map_err(invalid)?;
+        let invalid = |_| GraphError::new(ErrorCode::Invalid, "the object is not an object");
+        let mut members: BodyMembers = serde_json::from_slice(json).map_err(invalid)?;
         let metadata = match members.remove("metadata") {
             Some(raw) => {
-                serde_json::from_str::<Option<Members>>(raw.get()).map_err(invalid)?.unwrap_or_default()
+                serde_json::from_str::<Option<BodyMembers>>(raw.get()).map_err(invalid)?.unwrap_or_default()
             }
-            None => Members::new(),
+            None => BodyMembers::new(),
         };
         Ok(Self { members, metadata })
     }
@@ -46,7 +47,7 @@ impl ObjectBody {
     }
 
     /// Sets API version and kind.
-    pub fn set_kind(&mut self, resource: &Resource) {
+    pub fn set_kind(&mut self, resource: &ApiResource) {
         self.members.insert("apiVersion".to_owned(), raw(&resource.api_version()));
         self.members.insert("kind".to_owned(), raw(&resource.name.kind));
     }
@@ -62,7 +63,7 @@ impl ObjectBody {
     }
 
     /// Sets the version and uid that the object must have.
-    pub fn set_preconditions(&mut self, arguments: &Arguments<'_>) -> Result<(), GraphError> {
+    pub fn set_preconditions(&mut self, arguments: &CallArguments<'_>) -> Result<(), GraphError> {
         for key in ["resourceVersion", "uid"] {
             if let Some(text) = arguments.text(key)? {
                 self.set_metadata(key, &text);
@@ -87,7 +88,7 @@ fn raw(text: &str) -> Box<RawValue> {
 }
 
 /// The options of a delete.
-pub fn delete_options(arguments: &Arguments<'_>) -> Result<Vec<u8>, GraphError> {
+pub fn delete_options(arguments: &CallArguments<'_>) -> Result<Vec<u8>, GraphError> {
     let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1"});
     for key in ["resourceVersion", "uid"] {
         if let Some(text) = arguments.text(key)? {
@@ -107,9 +108,9 @@ pub fn delete_options(arguments: &Arguments<'_>) -> Result<Vec<u8>, GraphError> 
 }
 
 /// A JSON patch that first tests the version and uid that the object must have.
-pub fn json_patch(arguments: &Arguments<'_>) -> Result<Vec<u8>, GraphError> {
+pub fn json_patch(arguments: &CallArguments<'_>) -> Result<Vec<u8>, GraphError> {
     let json = arguments.json("patch")?.unwrap_or_default();
-    let invalid = |_| GraphError::new(Code::Invalid, "patch must be a list of operations");
+    let invalid = |_| GraphError::new(ErrorCode::Invalid, "patch must be a list of operations");
     let mut operations: Vec<Box<RawValue>> = serde_json::from_slice(&json).map_err(invalid)?;
     for key in ["uid", "resourceVersion"] {
         if let Some(text) = arguments.text(key)? {

@@ -9,23 +9,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Arguments, Asking, Fragment, SIDE_BY_SIDE,
+    AnswerFragment, CallArguments, RequestContext, SIDE_BY_SIDE,
     read::selected,
     room::take,
     unreadable::{broken, too_long},
 };
 use crate::{
-    error::{Code, GraphError},
+    error::{ErrorCode, GraphError},
     names,
-    plan::{Call, Wanted},
-    scan::{Cursor, Malformed, at, text_at},
-    schema::Kind,
-    upstream::{JSON, Question},
+    plan::{PlanCall, WantedSelection},
+    scan::{JsonCursor, MalformedJson, at, text_at},
+    schema::TypedKind,
+    upstream::{ApiRequest, JSON},
     yaml,
 };
 
 /// Names the kinds of a category.
-pub fn types(asking: Asking<'_>, arguments: &Arguments<'_>, call: &Call) -> Result<Fragment, GraphError> {
+pub fn types(
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    call: &PlanCall,
+) -> Result<AnswerFragment, GraphError> {
     let category = arguments.text("name")?.unwrap_or_default();
     let mut out = vec![b'['];
     for kind in asking.endpoint.api.of_category(&category) {
@@ -35,10 +39,10 @@ pub fn types(asking: Asking<'_>, arguments: &Arguments<'_>, call: &Call) -> Resu
         push(&mut out, &entry, (call, asking.max_response))?;
     }
     out.push(b']');
-    Ok(Fragment::of(out))
+    Ok(AnswerFragment::of(out))
 }
 
-fn push(out: &mut Vec<u8>, entry: &Value, (call, most): (&Call, usize)) -> Result<(), GraphError> {
+fn push(out: &mut Vec<u8>, entry: &Value, (call, most): (&PlanCall, usize)) -> Result<(), GraphError> {
     if out.len() > 1 {
         out.push(b',');
     }
@@ -51,16 +55,16 @@ fn push(out: &mut Vec<u8>, entry: &Value, (call, most): (&Call, usize)) -> Resul
 
 /// Lists the objects of every kind of a category, each kind in one version.
 pub async fn resources(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    call: &Call,
-) -> Result<Fragment, GraphError> {
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    call: &PlanCall,
+) -> Result<AnswerFragment, GraphError> {
     let category = arguments.text("name")?.unwrap_or_default();
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0);
     let place = arguments.text("continue")?.filter(|place| !place.is_empty());
     let kinds = newest(asking.endpoint.api.of_category(&category).filter(|kind| kind.resource.takes("list")));
     if limit.is_some() || place.is_some() {
-        let place = place.as_deref().map(Place::read).transpose()?.unwrap_or_default();
+        let place = place.as_deref().map(CategoryPlace::read).transpose()?.unwrap_or_default();
         return page(asking, (arguments, call), &kinds, (limit.unwrap_or(u64::MAX), place)).await;
     }
     let room = AtomicUsize::new(asking.max_response);
@@ -71,7 +75,7 @@ pub async fn resources(
     for (kind, list) in kinds.iter().zip(lists) {
         match list {
             Err(error) => errors.push(error),
-            Ok(List { items, .. }) => {
+            Ok(ListPage { items, .. }) => {
                 for item in items {
                     push(&mut out, &entry(&item, kind, call, None)?, (call, asking.max_response))?;
                 }
@@ -79,23 +83,23 @@ pub async fn resources(
         }
     }
     out.push(b']');
-    Ok(Fragment { json: out, errors })
+    Ok(AnswerFragment { json: out, errors })
 }
 
 /// One page: kind after kind, until it is full. Its last object says where the next page begins.
 async fn page(
-    asking: Asking<'_>,
-    (arguments, call): (&Arguments<'_>, &Call),
-    kinds: &[&Kind],
-    (limit, mut place): (u64, Place),
-) -> Result<Fragment, GraphError> {
+    asking: RequestContext<'_>,
+    (arguments, call): (&CallArguments<'_>, &PlanCall),
+    kinds: &[&TypedKind],
+    (limit, mut place): (u64, CategoryPlace),
+) -> Result<AnswerFragment, GraphError> {
     let (mut left, mut errors) = (limit, Vec::new());
-    let mut entries: Vec<(Bytes, &Kind)> = Vec::new();
+    let mut entries: Vec<(Bytes, &TypedKind)> = Vec::new();
     let (mut next, room) = (None, AtomicUsize::new(asking.max_response));
     let from = kinds.iter().skip_while(|kind| !place.kind.is_empty() && identity(kind) < place.kind);
     for kind in from {
         if left == 0 {
-            next = Some(Place { kind: identity(kind), token: String::new() });
+            next = Some(CategoryPlace { kind: identity(kind), token: String::new() });
             break;
         }
         let mut token = (identity(kind) == place.kind).then(|| std::mem::take(&mut place.token));
@@ -106,7 +110,7 @@ async fn page(
                     errors.push(error);
                     break String::new();
                 }
-                Ok(List { items, more }) => {
+                Ok(ListPage { items, more }) => {
                     for item in items {
                         left = left.saturating_sub(u64::from(left != u64::MAX));
                         entries.push((item, kind));
@@ -120,7 +124,7 @@ async fn page(
             }
         };
         if !more.is_empty() {
-            next = Some(Place { kind: identity(kind), token: more });
+            next = Some(CategoryPlace { kind: identity(kind), token: more });
             break;
         }
     }
@@ -130,23 +134,25 @@ async fn page(
         push(&mut out, &entry(&item, kind, call, next)?, (call, asking.max_response))?;
     }
     out.push(b']');
-    Ok(Fragment { json: out, errors })
+    Ok(AnswerFragment { json: out, errors })
 }
 
 /// The place in a category at which a page begins.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+struct CategoryPlace {
     /// The kind, by its identity.
     kind: String,
     /// The API server's own position in it.
     token: String,
 }
 
-impl Place {
+impl CategoryPlace {
     fn read(text: &str) -> Result<Self, GraphError> {
         let read = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let place = read.and_then(|json| serde_json::from_slice(&json).ok());
-        place.ok_or_else(|| GraphError::new(Code::Invalid, "continue is not what an earlier page has said"))
+        place.ok_or_else(|| {
+            GraphError::new(ErrorCode::Invalid, "continue is not what an earlier page has said")
+        })
     }
 
     fn text(&self) -> String {
@@ -154,22 +160,22 @@ impl Place {
     }
 }
 
-fn identity(kind: &Kind) -> String {
+fn identity(kind: &TypedKind) -> String {
     format!("{}/{}", kind.resource.name.group, kind.resource.name.kind)
 }
 
 /// A list, or a page of it.
-struct List {
+struct ListPage {
     /// Its objects, each as it is written.
     items: Vec<Bytes>,
     /// Where the next page begins; empty at the end.
     more: String,
 }
 
-impl List {
-    fn read(json: &Bytes) -> Result<Self, Malformed> {
+impl ListPage {
+    fn read(json: &Bytes) -> Result<Self, MalformedJson> {
         let more = text_at(json, &["metadata", "continue"]).unwrap_or_default();
-        let mut cursor = Cursor::new(at(json, &["items"])?.unwrap_or(b"null"));
+        let mut cursor = JsonCursor::new(at(json, &["items"])?.unwrap_or(b"null"));
         let mut items = Vec::new();
         if cursor.peek()? != b'[' {
             // Go writes an empty list as `null`.
@@ -187,25 +193,30 @@ impl List {
 
 /// Lists a kind, if there is room for it.
 async fn listed(
-    (asking, room): (Asking<'_>, &AtomicUsize),
-    arguments: &Arguments<'_>,
-    kind: &Kind,
+    (asking, room): (RequestContext<'_>, &AtomicUsize),
+    arguments: &CallArguments<'_>,
+    kind: &TypedKind,
     (limit, token): (Option<u64>, Option<&str>),
-) -> Result<List, GraphError> {
+) -> Result<ListPage, GraphError> {
     asking.goes_through();
     let limit = limit.map(|limit| limit.to_string());
     let path = arguments.list_path(&kind.resource)?.with_some("limit", limit.as_deref());
-    let question = Question::list(path.with_some("continue", token).text(), JSON);
+    let question = ApiRequest::list(path.with_some("continue", token).text(), JSON);
     let json = asking.ask(question, Some("unable to list objects")).await?;
-    if take(room, json.len()) { List::read(&json).map_err(broken) } else { Err(too_long()) }
+    if take(room, json.len()) { ListPage::read(&json).map_err(broken) } else { Err(too_long()) }
 }
 
 /// The entry of an object. Its YAML begins with version and kind, so that it can be applied again.
-fn entry(item: &[u8], kind: &Kind, call: &Call, next: Option<&Place>) -> Result<Value, GraphError> {
-    let item: Value = serde_json::from_slice(item).map_err(|_| broken(Malformed { at: 0 }))?;
+fn entry(
+    item: &[u8],
+    kind: &TypedKind,
+    call: &PlanCall,
+    next: Option<&CategoryPlace>,
+) -> Result<Value, GraphError> {
+    let item: Value = serde_json::from_slice(item).map_err(|_| broken(MalformedJson { at: 0 }))?;
     let (api_version, name) = (kind.resource.api_version(), &kind.resource.name.kind);
     let wants_yaml = match &call.wanted {
-        Wanted::Object(selection) => selection.fields.iter().any(|field| &*field.key == "yaml"),
+        WantedSelection::Object(selection) => selection.fields.iter().any(|field| &*field.key == "yaml"),
         _ => false,
     };
     let metadata = item["metadata"].clone();
@@ -217,13 +228,13 @@ fn entry(item: &[u8], kind: &Kind, call: &Call, next: Option<&Place>) -> Result<
         }
         format!("{}{}", yaml::write(&json!({"apiVersion": api_version, "kind": name})), yaml::write(&rest))
     });
-    let next = next.map(Place::text);
+    let next = next.map(CategoryPlace::text);
     Ok(json!({"apiVersion": api_version, "kind": name, "metadata": metadata, "yaml": yaml, "continue": next}))
 }
 
 /// One version of each kind, the most mature one.
-fn newest<'a>(kinds: impl Iterator<Item = &'a Kind>) -> Vec<&'a Kind> {
-    let mut chosen: BTreeMap<(&str, &str), &Kind> = BTreeMap::new();
+fn newest<'a>(kinds: impl Iterator<Item = &'a TypedKind>) -> Vec<&'a TypedKind> {
+    let mut chosen: BTreeMap<(&str, &str), &TypedKind> = BTreeMap::new();
     for kind in kinds {
         let name = &kind.resource.name;
         let known = chosen.entry((&name.group, &name.kind)).or_insert(kind);
@@ -242,8 +253,8 @@ mod tests {
 
     #[test]
     fn a_place_is_read_as_it_was_said() {
-        let place = Place { kind: "apps/Deployment".to_owned(), token: "a+/=".to_owned() };
-        assert_eq!(Place::read(&place.text()).unwrap(), place);
-        assert_eq!(Place::read("x").unwrap_err().code, Code::Invalid);
+        let place = CategoryPlace { kind: "apps/Deployment".to_owned(), token: "a+/=".to_owned() };
+        assert_eq!(CategoryPlace::read(&place.text()).unwrap(), place);
+        assert_eq!(CategoryPlace::read("x").unwrap_err().code, ErrorCode::Invalid);
     }
 }

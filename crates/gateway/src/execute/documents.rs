@@ -4,38 +4,41 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Arguments, Asking, Fragment,
+    AnswerFragment, CallArguments, RequestContext,
     read::selected,
     write::{APPLY, applied, send},
 };
 use crate::{
     document::KindName,
-    error::{Code, GraphError},
-    plan::Call,
+    error::{ErrorCode, GraphError},
+    plan::PlanCall,
     scan::quote,
-    upstream::{JSON, Path, checked_name, checked_namespace},
+    upstream::{ApiPath, JSON, checked_name, checked_namespace},
     yaml,
 };
 
 /// Applies a single document.
-pub async fn apply_one(asking: Asking<'_>, arguments: &Arguments<'_>) -> Result<Fragment, GraphError> {
+pub async fn apply_one(
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+) -> Result<AnswerFragment, GraphError> {
     let mut documents = documents(arguments)?;
     let (Some(document), None) = (documents.pop(), documents.pop()) else {
         let message = "multi-document YAML is not supported; provide a single document, or use applyYamlAll";
-        return Err(GraphError::new(Code::Invalid, message));
+        return Err(GraphError::new(ErrorCode::Invalid, message));
     };
     let applied = apply(asking, arguments, &document).await?;
     let mut out = Vec::new();
     quote(&applied, &mut out);
-    Ok(Fragment::of(out))
+    Ok(AnswerFragment::of(out))
 }
 
 /// Applies every document, even if another one fails.
 pub async fn apply_all(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    call: &Call,
-) -> Result<Fragment, GraphError> {
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    call: &PlanCall,
+) -> Result<AnswerFragment, GraphError> {
     let (mut out, mut refused) = (vec![b'['], None);
     for (index, document) in documents(arguments)?.iter().enumerate() {
         if index > 0 {
@@ -62,23 +65,23 @@ pub async fn apply_all(
         }
     }
     out.push(b']');
-    refused.map_or_else(|| Ok(Fragment::of(out)), Err)
+    refused.map_or_else(|| Ok(AnswerFragment::of(out)), Err)
 }
 
-fn documents(arguments: &Arguments<'_>) -> Result<Vec<Value>, GraphError> {
+fn documents(arguments: &CallArguments<'_>) -> Result<Vec<Value>, GraphError> {
     let text = arguments.text("yaml")?.unwrap_or_default();
     let documents = yaml::read_all(&text);
     let documents = documents
-        .map_err(|error| GraphError::new(Code::Invalid, format!("failed to parse YAML: {error}")))?;
+        .map_err(|error| GraphError::new(ErrorCode::Invalid, format!("failed to parse YAML: {error}")))?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
 async fn apply(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
     document: &Value,
 ) -> Result<Vec<u8>, GraphError> {
-    let invalid = |message: String| GraphError::new(Code::Invalid, message);
+    let invalid = |message: String| GraphError::new(ErrorCode::Invalid, message);
     let text = |field: &str| {
         let text = document[field].as_str().filter(|text| !text.is_empty());
         text.ok_or_else(|| invalid(format!("the document has no {field}")))
@@ -98,7 +101,7 @@ async fn apply(
         Some(namespace) => Some(checked_namespace(namespace)?),
         None => Some("default"),
     };
-    let path = Path::of(resource, namespace);
+    let path = ApiPath::of(resource, namespace);
     let body = without_managers(document);
     let answer = match (part("name"), part("generateName")) {
         (Some(name), _) => {

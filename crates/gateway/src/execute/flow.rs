@@ -3,35 +3,35 @@
 use std::mem::take;
 
 use super::{
-    sink::{Sink, Stopped},
+    sink::{AnswerSink, StopReason},
     unreadable::{broken, mismatched, unlistable},
 };
 use crate::{
-    endpoint::Endpoint,
+    endpoint::ClusterEndpoint,
     error::GraphError,
-    scan::{ListError, ListSelection, Listing, Order},
-    upstream::Feed,
+    scan::{ItemOrder, ListError, ListSelection, ListWriter},
+    upstream::AnswerFeed,
 };
 
 /// A list of which the beginning is there.
 #[derive(Debug)]
-pub struct Flow<'p> {
-    feed: Feed,
+pub struct ListFlow<'p> {
+    feed: AnswerFeed,
     selection: &'p ListSelection,
     /// The order in which the items are expected.
-    order: Option<Order>,
-    of: (&'p Endpoint, usize),
+    order: Option<ItemOrder>,
+    of: (&'p ClusterEndpoint, usize),
     /// The most that is written at a time, in bytes.
     most: usize,
 }
 
-impl<'p> Flow<'p> {
+impl<'p> ListFlow<'p> {
     /// A list of a kind of an endpoint that is written as it comes.
     pub const fn new(
-        feed: Feed,
+        feed: AnswerFeed,
         selection: &'p ListSelection,
-        order: Option<Order>,
-        of: (&'p Endpoint, usize),
+        order: Option<ItemOrder>,
+        of: (&'p ClusterEndpoint, usize),
         most: usize,
     ) -> Self {
         Self { feed, selection, order, of, most }
@@ -39,26 +39,26 @@ impl<'p> Flow<'p> {
 
     /// Writes the list. Returns errors of single values. If the rest of the list cannot be had, what is written has its
     /// brackets closed, and is not the list.
-    pub async fn write(mut self, sink: &mut Sink) -> Result<Vec<GraphError>, Stopped> {
+    pub async fn write(mut self, sink: &mut AnswerSink) -> Result<Vec<GraphError>, StopReason> {
         let order = self.order.take();
-        let mut listing = Listing::new(self.selection, order.as_ref(), (take(&mut sink.out), self.most));
+        let mut listing = ListWriter::new(self.selection, order.as_ref(), (take(&mut sink.out), self.most));
         let written = self.pour(&mut listing, sink).await;
-        if let Err(Stopped::Broken(_)) = written {
+        if let Err(StopReason::Broken(_)) = written {
             listing.break_off();
         }
         sink.out = take(listing.out());
         written.map(|()| listing.mismatches().iter().map(mismatched).collect())
     }
 
-    async fn pour(&mut self, listing: &mut Listing<'_>, sink: &mut Sink) -> Result<(), Stopped> {
-        let unreadable = |malformed| Stopped::Broken(broken(malformed));
+    async fn pour(&mut self, listing: &mut ListWriter<'_>, sink: &mut AnswerSink) -> Result<(), StopReason> {
+        let unreadable = |malformed| StopReason::Broken(broken(malformed));
         let (endpoint, kind) = self.of;
         loop {
             let used = listing.advance(self.feed.bytes(), sink.room).map_err(|error| {
                 if error == ListError::Unordered {
                     endpoint.lists_in_another_order(kind);
                 }
-                Stopped::Broken(unlistable(error))
+                StopReason::Broken(unlistable(error))
             })?;
             self.feed.used(used);
             if listing.out().len() >= sink.room {
@@ -67,12 +67,12 @@ impl<'p> Flow<'p> {
                 *listing.out() = take(&mut sink.out);
             } else if listing.is_done() {
                 // Only what is read to its end leaves its connection free.
-                let ends = listing.has_enough() || self.feed.ends().await.map_err(Stopped::Broken)?;
+                let ends = listing.has_enough() || self.feed.ends().await.map_err(StopReason::Broken)?;
                 return if ends { Ok(()) } else { Err(unreadable(listing.cut())) };
             } else if self.feed.is_over() {
                 return Err(unreadable(listing.cut()));
             } else {
-                self.feed.more().await.map_err(Stopped::Broken)?;
+                self.feed.more().await.map_err(StopReason::Broken)?;
             }
         }
     }

@@ -17,55 +17,55 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::{BoxFuture, join_all};
 
-pub use self::budget::Budget;
+pub use self::budget::AnswerBudget;
 use self::{
-    budget::Pace,
-    found::Found,
-    gaps::{Gap, walk},
-    leads::Leading,
-    of::Latest,
-    reads::Reads,
+    budget::WorkPace,
+    found::FoundObjects,
+    gaps::{RelationGap, walk},
+    leads::LeadingRelation,
+    of::LatestObject,
+    reads::RelationReads,
 };
-use super::{Asking, Fragment, broken};
+use super::{AnswerFragment, RequestContext, broken};
 use crate::{
     error::GraphError,
-    plan::{OF, Related, Tree},
-    scan::{Malformed, Step},
+    plan::{OF, RelatedField, RelationTree},
+    scan::{MalformedJson, PathStep},
 };
 
 /// Maximum number of errors that the relations of one level tell.
 const MAX_ERRORS: usize = 100;
 
 /// The content of a gap: objects that were read, or none if it leads nowhere. Many gaps share an error.
-type Filling = Result<Option<(Arc<Found>, usize)>, Arc<GraphError>>;
+type GapContent = Result<Option<(Arc<FoundObjects>, usize)>, Arc<GraphError>>;
 /// A question, and what is left for its answer.
-pub type Bounded<'a> = (Asking<'a>, &'a Budget);
+pub type BoundedRequest<'a> = (RequestContext<'a>, &'a AnswerBudget);
 
 /// The gaps of one relation.
-struct Open<'t, 'j> {
-    related: &'t Related,
+struct OpenGaps<'t, 'j> {
+    related: &'t RelatedField,
     /// The place of the first one.
-    path: Vec<Step>,
+    path: Vec<PathStep>,
     /// Each with its number among all gaps.
-    gaps: Vec<(usize, Gap<'t, 'j>)>,
+    gaps: Vec<(usize, RelationGap<'t, 'j>)>,
 }
 
 /// Fills the gaps of the answer to one call.
 pub async fn fill(
-    (asking, budget): Bounded<'_>,
-    tree: &Tree,
-    fragment: Fragment,
-) -> Result<Fragment, GraphError> {
+    (asking, budget): BoundedRequest<'_>,
+    tree: &RelationTree,
+    fragment: AnswerFragment,
+) -> Result<AnswerFragment, GraphError> {
     filled((asking, budget), tree, fragment, false).await
 }
 
 /// The same for what was read for others, which keeps what leads to it.
 fn filled<'a>(
-    (asking, budget): Bounded<'a>,
-    tree: &'a Tree,
-    mut fragment: Fragment,
+    (asking, budget): BoundedRequest<'a>,
+    tree: &'a RelationTree,
+    mut fragment: AnswerFragment,
     keeps: bool,
-) -> BoxFuture<'a, Result<Fragment, GraphError>> {
+) -> BoxFuture<'a, Result<AnswerFragment, GraphError>> {
     Box::pin(async move {
         fragment.errors.retain(is_told);
         if fragment.json.is_empty() || tree.fields.is_empty() {
@@ -73,7 +73,7 @@ fn filled<'a>(
         }
         let relations = open(&fragment.json, tree, keeps).map_err(broken)?;
         let count = relations.iter().map(|relation| relation.gaps.len()).sum();
-        let mut fillings: Vec<Filling> = vec![Ok(None); count];
+        let mut fillings: Vec<GapContent> = vec![Ok(None); count];
         let all = join_all(relations.iter().map(|open| of_relation((asking, budget), open))).await;
         for (open, (found, errors)) in relations.iter().zip(all) {
             fragment.errors.extend(errors);
@@ -82,7 +82,7 @@ fn filled<'a>(
             }
         }
         let (mut rest, mut told, errors) = (fillings.into_iter(), 0, &mut fragment.errors);
-        let put = &mut |gap: Gap<'_, '_>, path: &[Step], out: &mut Vec<u8>| {
+        let put = &mut |gap: RelationGap<'_, '_>, path: &[PathStep], out: &mut Vec<u8>| {
             let is_list = gap.related.relation.is_list();
             match rest.next().unwrap_or(Ok(None)) {
                 Ok(Some((found, which))) => found.write(which, is_list, out),
@@ -103,16 +103,20 @@ fn filled<'a>(
 
 /// What leads to other objects is for us alone, and so is what is wrong with it.
 fn is_told(error: &GraphError) -> bool {
-    !error.path.iter().any(|step| matches!(step, Step::Field(name) if name == OF))
+    !error.path.iter().any(|step| matches!(step, PathStep::Field(name) if name == OF))
 }
 
 /// The gaps of an answer, by relation.
-fn open<'t, 'j>(json: &'j [u8], tree: &'t Tree, keeps: bool) -> Result<Vec<Open<'t, 'j>>, Malformed> {
-    let (mut all, mut count): (Vec<Open<'t, 'j>>, _) = (Vec::new(), 0);
+fn open<'t, 'j>(
+    json: &'j [u8],
+    tree: &'t RelationTree,
+    keeps: bool,
+) -> Result<Vec<OpenGaps<'t, 'j>>, MalformedJson> {
+    let (mut all, mut count): (Vec<OpenGaps<'t, 'j>>, _) = (Vec::new(), 0);
     let mut known: BTreeMap<usize, usize> = BTreeMap::new();
-    walk(json, tree, keeps, &mut |gap: Gap<'t, 'j>, path, out| {
+    walk(json, tree, keeps, &mut |gap: RelationGap<'t, 'j>, path, out| {
         let place = *known.entry(std::ptr::from_ref(gap.related).addr()).or_insert_with(|| {
-            all.push(Open { related: gap.related, path: path.to_vec(), gaps: Vec::new() });
+            all.push(OpenGaps { related: gap.related, path: path.to_vec(), gaps: Vec::new() });
             all.len() - 1
         });
         all[place].gaps.push((count, gap));
@@ -124,16 +128,16 @@ fn open<'t, 'j>(json: &'j [u8], tree: &'t Tree, keeps: bool) -> Result<Vec<Open<
 
 /// Returns the contents of the gaps of one relation, and the errors of the reads.
 async fn of_relation<'a>(
-    (asking, budget): Bounded<'a>,
-    open: &Open<'a, '_>,
-) -> (Vec<Filling>, Vec<GraphError>) {
-    let leading = match Leading::of(asking, open.related) {
+    (asking, budget): BoundedRequest<'a>,
+    open: &OpenGaps<'a, '_>,
+) -> (Vec<GapContent>, Vec<GraphError>) {
+    let leading = match LeadingRelation::of(asking, open.related) {
         Ok(leading) => leading,
         Err(error) => return (vec![Err(Arc::new(error)); open.gaps.len()], Vec::new()),
     };
-    let mut reads = Reads::new((asking, budget), open.related);
+    let mut reads = RelationReads::new((asking, budget), open.related);
     let (mut tickets, mut latest, mut pace) =
-        (Vec::with_capacity(open.gaps.len()), Latest::default(), Pace::default());
+        (Vec::with_capacity(open.gaps.len()), LatestObject::default(), WorkPace::default());
     for (_, gap) in &open.gaps {
         let lead = leading.lead(latest.read(gap.of), gap.json);
         tickets.push(lead.map(|lead| lead.map(|lead| reads.want(lead))));

@@ -2,16 +2,16 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::error::{Code, GraphError};
+use crate::error::{ErrorCode, GraphError};
 
 /// Room for a number of bytes, which whoever keeps some of them takes first.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct ByteRoom {
     left: AtomicUsize,
     limit: usize,
 }
 
-impl Room {
+impl ByteRoom {
     /// Room for this number of bytes.
     pub(super) const fn of(limit: usize) -> Self {
         Self { left: AtomicUsize::new(limit), limit }
@@ -28,7 +28,7 @@ impl Room {
             "what is read for relations has more than {} bytes: use limit, or select less",
             self.limit
         );
-        GraphError::new(Code::ResponseTooLarge, message)
+        GraphError::new(ErrorCode::ResponseTooLarge, message)
     }
 }
 

@@ -13,7 +13,7 @@ pub const PART: usize = 64 * 1024;
 
 /// A part of an answer.
 #[derive(Debug)]
-pub enum Part {
+pub enum AnswerPart {
     /// The next bytes.
     Bytes(Bytes),
     /// Nothing more: the answer is whole.
@@ -22,7 +22,7 @@ pub enum Part {
 
 /// Reasons why an answer has no end.
 #[derive(Debug)]
-pub enum Stopped {
+pub enum StopReason {
     /// Its reader has gone.
     Gone,
     /// It has begun already, and the rest cannot be had.
@@ -30,23 +30,23 @@ pub enum Stopped {
 }
 
 /// An answer in the making.
-pub struct Sink {
+pub struct AnswerSink {
     /// The bytes that wait here.
     pub out: Vec<u8>,
     /// The size from which they are handed on.
     pub room: usize,
-    parts: Option<mpsc::Sender<Part>>,
+    parts: Option<mpsc::Sender<AnswerPart>>,
     has_begun: bool,
 }
 
-impl Sink {
+impl AnswerSink {
     /// An answer that is kept, whatever its size.
     pub const fn kept() -> Self {
         Self { out: Vec::new(), room: usize::MAX, parts: None, has_begun: false }
     }
 
     /// An answer that is handed on from a size on.
-    pub const fn handed_on(room: usize, parts: mpsc::Sender<Part>) -> Self {
+    pub const fn handed_on(room: usize, parts: mpsc::Sender<AnswerPart>) -> Self {
         Self { out: Vec::new(), room, parts: Some(parts), has_begun: false }
     }
 
@@ -56,7 +56,7 @@ impl Sink {
     }
 
     /// Hands on what waits here if that is a part.
-    pub async fn pass(&mut self) -> Result<(), Stopped> {
+    pub async fn pass(&mut self) -> Result<(), StopReason> {
         if self.out.len() < self.room {
             return Ok(());
         }
@@ -64,22 +64,22 @@ impl Sink {
     }
 
     /// Hands on what waits here, whatever its size.
-    pub async fn flush(&mut self) -> Result<(), Stopped> {
+    pub async fn flush(&mut self) -> Result<(), StopReason> {
         let Some(parts) = &self.parts else { return Ok(()) };
         (self.has_begun, self.room) = (true, PART);
         let next = Vec::with_capacity(PART + PART / 4);
         let bytes = std::mem::replace(&mut self.out, next);
-        parts.send(Part::Bytes(bytes.into())).await.map_err(|_| Stopped::Gone)
+        parts.send(AnswerPart::Bytes(bytes.into())).await.map_err(|_| StopReason::Gone)
     }
 
     /// The end of the answer: all of it, unless it was handed on.
-    pub async fn end(mut self) -> Result<Option<Vec<u8>>, Stopped> {
+    pub async fn end(mut self) -> Result<Option<Vec<u8>>, StopReason> {
         if !self.has_begun {
             return Ok(Some(take(&mut self.out)));
         }
         self.flush().await?;
         if let Some(parts) = &self.parts {
-            parts.send(Part::End).await.map_err(|_| Stopped::Gone)?;
+            parts.send(AnswerPart::End).await.map_err(|_| StopReason::Gone)?;
         }
         Ok(None)
     }

@@ -4,16 +4,16 @@ use bytes::Bytes;
 use http::Method;
 
 use super::{
-    Arguments, Asking, Fragment,
+    AnswerFragment, CallArguments, RequestContext,
     body::{ObjectBody, delete_options, json_patch},
     read::selected,
 };
 use crate::{
-    document::Resource,
-    error::{Code, GraphError},
-    plan::Call,
-    schema::{Kind, Verb},
-    upstream::{JSON, Path, Question, checked_namespace},
+    document::ApiResource,
+    error::{ErrorCode, GraphError},
+    plan::PlanCall,
+    schema::{OperationVerb, TypedKind},
+    upstream::{ApiPath, ApiRequest, JSON, checked_namespace},
 };
 
 /// The media type of a merge patch.
@@ -27,12 +27,12 @@ pub const MANAGER: &str = "portolan-gateway";
 
 /// Sends a write and returns the answer.
 pub async fn send(
-    asking: Asking<'_>,
-    resource: &Resource,
-    (method, path): (Method, Path),
+    asking: RequestContext<'_>,
+    resource: &ApiResource,
+    (method, path): (Method, ApiPath),
     (content_type, body): (&'static str, Vec<u8>),
 ) -> Result<Bytes, GraphError> {
-    let question = Question::write(method, path.text(), content_type, body.into());
+    let question = ApiRequest::write(method, path.text(), content_type, body.into());
     let answer = asking.ask(question, None).await?;
     asking.wrote(resource, &answer);
     Ok(answer)
@@ -40,21 +40,21 @@ pub async fn send(
 
 /// Sends a write of a call, and selects from the answer.
 async fn written(
-    asking: Asking<'_>,
-    (call, kind): (&Call, &Kind),
-    request: (Method, Path),
+    asking: RequestContext<'_>,
+    (call, kind): (&PlanCall, &TypedKind),
+    request: (Method, ApiPath),
     body: (&'static str, Vec<u8>),
-) -> Result<Fragment, GraphError> {
+) -> Result<AnswerFragment, GraphError> {
     selected(&send(asking, &kind.resource, request, body).await?, call, asking.max_response)
 }
 
 /// Creates an object.
 pub async fn create(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    call: &Call,
-    kind: &Kind,
-) -> Result<Fragment, GraphError> {
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    call: &PlanCall,
+    kind: &TypedKind,
+) -> Result<AnswerFragment, GraphError> {
     let resource = &kind.resource;
     let mut body = ObjectBody::of(arguments)?;
     let is_named =
@@ -62,7 +62,7 @@ pub async fn create(
     // Reviews and the like have no name.
     if !is_named && resource.takes("get") {
         return Err(GraphError::new(
-            Code::Invalid,
+            ErrorCode::Invalid,
             "object metadata.name or metadata.generateName is required",
         ));
     }
@@ -73,19 +73,19 @@ pub async fn create(
         _ => arguments.namespace(resource)?,
     };
     body.set_kind(resource);
-    let path = arguments.write_options(Path::of(resource, namespace.as_deref()))?;
+    let path = arguments.write_options(ApiPath::of(resource, namespace.as_deref()))?;
     written(asking, (call, kind), (Method::POST, path), (JSON, body.into_json())).await
 }
 
 /// Changes an object, or its status, by a merge patch.
 pub async fn update(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    call: &Call,
-    kind: &Kind,
-) -> Result<Fragment, GraphError> {
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    call: &PlanCall,
+    kind: &TypedKind,
+) -> Result<AnswerFragment, GraphError> {
     let path = arguments.path(&kind.resource)?;
-    let path = if call.operation.verb == Verb::UpdateStatus { path.then("status") } else { path };
+    let path = if call.operation.verb == OperationVerb::UpdateStatus { path.then("status") } else { path };
     let mut body = ObjectBody::of(arguments)?;
     body.set_preconditions(arguments)?;
     let path = arguments.write_options(path)?;
@@ -94,11 +94,11 @@ pub async fn update(
 
 /// Applies an object by server-side apply.
 pub async fn apply(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    call: &Call,
-    kind: &Kind,
-) -> Result<Fragment, GraphError> {
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    call: &PlanCall,
+    kind: &TypedKind,
+) -> Result<AnswerFragment, GraphError> {
     let path = arguments.path(&kind.resource)?;
     let mut body = ObjectBody::of(arguments)?;
     body.set_kind(&kind.resource);
@@ -110,7 +110,7 @@ pub async fn apply(
 }
 
 /// The options of an apply.
-pub fn applied(arguments: &Arguments<'_>, path: Path) -> Result<Path, GraphError> {
+pub fn applied(arguments: &CallArguments<'_>, path: ApiPath) -> Result<ApiPath, GraphError> {
     let path = path.with("force", if arguments.is("force")? { "true" } else { "false" });
     let path = arguments.write_options(path)?;
     let is_named = arguments.text("fieldManager")?.is_some_and(|manager| !manager.is_empty());
@@ -119,22 +119,22 @@ pub fn applied(arguments: &Arguments<'_>, path: Path) -> Result<Path, GraphError
 
 /// Changes an object by a JSON patch.
 pub async fn patch(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    call: &Call,
-    kind: &Kind,
-) -> Result<Fragment, GraphError> {
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    call: &PlanCall,
+    kind: &TypedKind,
+) -> Result<AnswerFragment, GraphError> {
     let path = arguments.write_options(arguments.path(&kind.resource)?)?;
     written(asking, (call, kind), (Method::PATCH, path), (JSON_PATCH, json_patch(arguments)?)).await
 }
 
 /// Sets the number of replicas.
 pub async fn scale(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    call: &Call,
-    kind: &Kind,
-) -> Result<Fragment, GraphError> {
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    call: &PlanCall,
+    kind: &TypedKind,
+) -> Result<AnswerFragment, GraphError> {
     let replicas = arguments.number("replicas")?.unwrap_or_default();
     let mut body = ObjectBody::read(format!("{{\"spec\":{{\"replicas\":{replicas}}}}}").as_bytes())?;
     body.set_preconditions(arguments)?;
@@ -144,11 +144,11 @@ pub async fn scale(
 
 /// Deletes an object.
 pub async fn delete(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    kind: &Kind,
-) -> Result<Fragment, GraphError> {
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    kind: &TypedKind,
+) -> Result<AnswerFragment, GraphError> {
     let path = arguments.path(&kind.resource)?;
     send(asking, &kind.resource, (Method::DELETE, path), (JSON, delete_options(arguments)?)).await?;
-    Ok(Fragment::of(b"true".to_vec()))
+    Ok(AnswerFragment::of(b"true".to_vec()))
 }

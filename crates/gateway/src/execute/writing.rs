@@ -6,20 +6,20 @@ use apollo_compiler::response::{JsonMap, JsonValue};
 use futures::{Stream, StreamExt as _};
 
 use super::{
-    flow::Flow,
-    reply::{Errand, Reply},
+    flow::ListFlow,
+    reply::{CallReply, PlacedCall},
     room::take,
-    sink::{Sink, Stopped},
+    sink::{AnswerSink, StopReason},
     unreadable::too_long,
 };
 use crate::{
     error::GraphError,
-    plan::{Does, Field},
-    scan::Step,
+    plan::{FieldSource, PlanField},
+    scan::PathStep,
 };
 
 /// A piece of the answer.
-pub(super) enum Piece<'p> {
+pub(super) enum AnswerPiece<'p> {
     /// Text that is known.
     Text(Vec<u8>),
     /// A field of the introspection.
@@ -30,22 +30,22 @@ pub(super) enum Piece<'p> {
 
 /// Splits an answer into what is known of it, and calls.
 pub(super) fn gather<'p>(
-    fields: &'p [Field],
-    path: &mut Vec<Step>,
-    pieces: &mut Vec<Piece<'p>>,
-    errands: &mut Vec<Errand<'p>>,
+    fields: &'p [PlanField],
+    path: &mut Vec<PathStep>,
+    pieces: &mut Vec<AnswerPiece<'p>>,
+    errands: &mut Vec<PlacedCall<'p>>,
 ) {
     for (index, field) in fields.iter().enumerate() {
         let begin = if index == 0 { "{" } else { "," };
         say(pieces, &format!("{begin}\"{}\":", field.name));
-        path.push(Step::Field(field.name.to_string()));
+        path.push(PathStep::Field(field.name.to_string()));
         match &field.does {
-            Does::Constant(json) => say(pieces, json),
-            Does::Group(fields) => gather(fields, path, pieces, errands),
-            Does::Introspect => pieces.push(Piece::Introspected(&field.name)),
-            Does::Call(call) => {
-                errands.push(Errand { call, path: path.clone(), location: field.location });
-                pieces.push(Piece::Call);
+            FieldSource::Constant(json) => say(pieces, json),
+            FieldSource::Group(fields) => gather(fields, path, pieces, errands),
+            FieldSource::Introspect => pieces.push(AnswerPiece::Introspected(&field.name)),
+            FieldSource::Call(call) => {
+                errands.push(PlacedCall { call, path: path.clone(), location: field.location });
+                pieces.push(AnswerPiece::Call);
             }
         }
         path.pop();
@@ -53,45 +53,49 @@ pub(super) fn gather<'p>(
     say(pieces, if fields.is_empty() { "{}" } else { "}" });
 }
 
-fn say(pieces: &mut Vec<Piece<'_>>, text: &str) {
+fn say(pieces: &mut Vec<AnswerPiece<'_>>, text: &str) {
     match pieces.last_mut() {
-        Some(Piece::Text(all)) => all.extend_from_slice(text.as_bytes()),
-        _ => pieces.push(Piece::Text(text.as_bytes().to_vec())),
+        Some(AnswerPiece::Text(all)) => all.extend_from_slice(text.as_bytes()),
+        _ => pieces.push(AnswerPiece::Text(text.as_bytes().to_vec())),
     }
 }
 
 /// An answer and the errors that will be at its end.
-pub(super) struct Writing<'s> {
-    sink: &'s mut Sink,
+pub(super) struct AnswerWriter<'s> {
+    sink: &'s mut AnswerSink,
     errors: Vec<GraphError>,
     /// Limit on the bytes that may be kept as a whole.
     room: &'s AtomicUsize,
 }
 
-impl<'s> Writing<'s> {
+impl<'s> AnswerWriter<'s> {
     /// An answer that has these errors already.
-    pub(super) const fn new(sink: &'s mut Sink, errors: Vec<GraphError>, room: &'s AtomicUsize) -> Self {
+    pub(super) const fn new(
+        sink: &'s mut AnswerSink,
+        errors: Vec<GraphError>,
+        room: &'s AtomicUsize,
+    ) -> Self {
         Self { sink, errors, room }
     }
 
     /// Writes data, piece after piece.
     pub(super) async fn data<'p>(
         &mut self,
-        pieces: &[Piece<'_>],
+        pieces: &[AnswerPiece<'_>],
         introspected: Option<&JsonMap>,
-        errands: &[Errand<'p>],
-        mut replies: impl Stream<Item = Reply<'p>> + Unpin,
-    ) -> Result<(), Stopped> {
+        errands: &[PlacedCall<'p>],
+        mut replies: impl Stream<Item = CallReply<'p>> + Unpin,
+    ) -> Result<(), StopReason> {
         let mut errands = errands.iter();
         for piece in pieces {
             match piece {
-                Piece::Text(text) => self.sink.out.extend_from_slice(text),
-                Piece::Introspected(name) => {
+                AnswerPiece::Text(text) => self.sink.out.extend_from_slice(text),
+                AnswerPiece::Introspected(name) => {
                     let value = introspected.and_then(|data| data.get(*name));
                     // Writing to memory does not fail.
                     let _ = serde_json::to_writer(&mut self.sink.out, value.unwrap_or(&JsonValue::Null));
                 }
-                Piece::Call => {
+                AnswerPiece::Call => {
                     if let (Some(errand), Some(reply)) = (errands.next(), replies.next().await) {
                         self.reply(errand, reply).await?;
                     }
@@ -105,10 +109,10 @@ impl<'s> Writing<'s> {
         Ok(())
     }
 
-    async fn reply(&mut self, errand: &Errand<'_>, reply: Reply<'_>) -> Result<(), Stopped> {
+    async fn reply(&mut self, errand: &PlacedCall<'_>, reply: CallReply<'_>) -> Result<(), StopReason> {
         let fragment = match reply {
-            Reply::Done(fragment) => fragment,
-            Reply::Flowing(flow) => return self.flow(errand, *flow).await,
+            CallReply::Done(fragment) => fragment,
+            CallReply::Flowing(flow) => return self.flow(errand, *flow).await,
         };
         let json: &[u8] = if fragment.json.is_empty() { b"null" } else { &fragment.json };
         // With room for what mostly ends an answer, a long one is not moved again for it.
@@ -120,7 +124,7 @@ impl<'s> Writing<'s> {
 
     /// A list that breaks off is null with an error, as long as nothing of it has left. After that there is no way to
     /// take it back: what is written says why, and never ends.
-    async fn flow(&mut self, errand: &Errand<'_>, flow: Flow<'_>) -> Result<(), Stopped> {
+    async fn flow(&mut self, errand: &PlacedCall<'_>, flow: ListFlow<'_>) -> Result<(), StopReason> {
         let before = self.sink.out.len();
         match flow.write(self.sink).await {
             // What has left is kept no more.
@@ -130,18 +134,18 @@ impl<'s> Writing<'s> {
                 self.sink.out.extend_from_slice(b"null");
             }
             Ok(errors) => self.errors.extend(errors.into_iter().map(|error| errand.error(error))),
-            Err(Stopped::Broken(error)) => {
+            Err(StopReason::Broken(error)) => {
                 self.errors.push(errand.error(error.clone()));
                 if self.sink.has_begun() {
                     self.sink.out.resize(self.sink.out.len() + errand.path.len(), b'}');
                     self.end();
                     self.sink.flush().await?;
-                    return Err(Stopped::Broken(error));
+                    return Err(StopReason::Broken(error));
                 }
                 self.sink.out.truncate(before);
                 self.sink.out.extend_from_slice(b"null");
             }
-            Err(Stopped::Gone) => return Err(Stopped::Gone),
+            Err(StopReason::Gone) => return Err(StopReason::Gone),
         }
         Ok(())
     }

@@ -6,26 +6,26 @@ use apollo_compiler::response::JsonMap;
 use serde_json::{Value, json};
 
 use super::{
-    block::{Block, Root, Roots},
-    cluster::{AllMissing, Outcome, Part, Standing},
+    block::{ClustersBlock, QueryRoots, RootField},
+    cluster::{AllMissing, BlockAnswer, CallerStanding, ClusterOutcome},
     fixed,
     mistakes::refuse_what_nobody_has,
     rewrite::keys,
     unfit::unfit,
-    written::Written,
+    written::WrittenQuery,
 };
 use crate::{
-    error::{Code, GraphError},
+    error::{ErrorCode, GraphError},
     identity::refusal,
     scan::quoted,
 };
 
 /// Everything that an answer is made of, but what the clusters say.
-pub struct Answers<'a> {
+pub struct FleetAnswer<'a> {
     /// The query.
-    pub roots: &'a Roots,
+    pub roots: &'a QueryRoots,
     /// The same, as it is written.
-    pub written: &'a Written,
+    pub written: &'a WrittenQuery,
     /// By block: the clusters that it means.
     pub chosen: &'a [Vec<String>],
     /// The fields of introspection.
@@ -35,19 +35,19 @@ pub struct Answers<'a> {
 }
 
 /// One cluster of a block.
-struct Row {
+struct ClusterRow {
     name: String,
-    part: Part,
+    part: BlockAnswer,
 }
 
-impl Part {
+impl BlockAnswer {
     /// Returns `true` if there is no answer.
     pub const fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(_))
     }
 }
 
-struct Output {
+struct AnswerOutput {
     json: Vec<u8>,
     errors: Vec<Value>,
     /// Bytes that are left for blocks.
@@ -56,26 +56,26 @@ struct Output {
 
 /// Writes the answer, of at most `room` bytes in blocks.
 pub fn compose(
-    answers: &Answers<'_>,
-    mut outcomes: BTreeMap<String, Outcome>,
+    answers: &FleetAnswer<'_>,
+    mut outcomes: BTreeMap<String, ClusterOutcome>,
     room: usize,
 ) -> Result<Vec<u8>, Vec<GraphError>> {
-    let mut output = Output { json: b"{\"data\":{".to_vec(), errors: Vec::new(), room };
+    let mut output = AnswerOutput { json: b"{\"data\":{".to_vec(), errors: Vec::new(), room };
     for (place, root) in answers.roots.fields.iter().enumerate() {
         if place > 0 {
             output.json.push(b',');
         }
-        let (Root::Clusters(key, _) | Root::TypeName(key) | Root::Introspect(key)) = root;
+        let (RootField::Clusters(key, _) | RootField::TypeName(key) | RootField::Introspect(key)) = root;
         output.json.extend_from_slice(quoted(key).as_bytes());
         output.json.push(b':');
         match root {
-            Root::Clusters(key, index) => {
+            RootField::Clusters(key, index) => {
                 let rows = rows(answers, *index, &mut outcomes);
                 refuse_what_nobody_has(rows.iter().map(|row| &row.part))?;
                 answers.block(&mut output, (key, &answers.roots.blocks[*index]), rows)?;
             }
-            Root::TypeName(_) => output.json.extend_from_slice(b"\"Query\""),
-            Root::Introspect(key) => {
+            RootField::TypeName(_) => output.json.extend_from_slice(b"\"Query\""),
+            RootField::Introspect(key) => {
                 let value = answers.introspected.as_ref().and_then(|data| data.get(key.as_str()));
                 // Writing to memory does not fail.
                 let _ = serde_json::to_writer(&mut output.json, &value);
@@ -92,49 +92,53 @@ pub fn compose(
 }
 
 /// The clusters of a block that are shown: not those that refuse the caller, unless they are named.
-fn rows(answers: &Answers<'_>, index: usize, outcomes: &mut BTreeMap<String, Outcome>) -> Vec<Row> {
+fn rows(
+    answers: &FleetAnswer<'_>,
+    index: usize,
+    outcomes: &mut BTreeMap<String, ClusterOutcome>,
+) -> Vec<ClusterRow> {
     let (mut rows, is_named) = (Vec::new(), answers.roots.blocks[index].is_named());
     for name in &answers.chosen[index] {
         let Some(outcome) = outcomes.get_mut(name) else { continue };
         let part = match &outcome.standing {
-            Standing::Refused if is_named => Some(Part::Failed(vec![refusal()])),
-            Standing::Refused => None,
-            Standing::Unanswered(error) => Some(Part::Failed(vec![error.clone()])),
-            Standing::Accepted => {
+            CallerStanding::Refused if is_named => Some(BlockAnswer::Failed(vec![refusal()])),
+            CallerStanding::Refused => None,
+            CallerStanding::Unanswered(error) => Some(BlockAnswer::Failed(vec![error.clone()])),
+            CallerStanding::Accepted => {
                 let place = outcome.parts.iter().position(|(block, _)| *block == index);
                 place.map(|place| outcome.parts.swap_remove(place).1)
             }
         };
-        rows.extend(part.map(|part| Row { name: name.clone(), part }));
+        rows.extend(part.map(|part| ClusterRow { name: name.clone(), part }));
     }
     rows
 }
 
-impl Answers<'_> {
+impl FleetAnswer<'_> {
     fn block(
         &self,
-        output: &mut Output,
-        (key, block): (&str, &Block),
-        rows: Vec<Row>,
+        output: &mut AnswerOutput,
+        (key, block): (&str, &ClustersBlock),
+        rows: Vec<ClusterRow>,
     ) -> Result<(), Vec<GraphError>> {
         output.json.push(b'[');
-        for (index, Row { name, part }) in rows.into_iter().enumerate() {
+        for (index, ClusterRow { name, part }) in rows.into_iter().enumerate() {
             if index > 0 {
                 output.json.push(b',');
             }
-            let mut place = Place { key, index, cluster: &name, errors: &mut output.errors };
+            let mut place = ErrorPlace { key, index, cluster: &name, errors: &mut output.errors };
             let failed = match part {
-                Part::Answered { block, errors, missing } if block.get().len() <= output.room => {
+                BlockAnswer::Answered { block, errors, missing } if block.get().len() <= output.room => {
                     output.room -= block.get().len();
                     output.json.extend_from_slice(block.get().as_bytes());
                     place.answered(errors, missing);
                     continue;
                 }
-                Part::Answered { .. } => {
+                BlockAnswer::Answered { .. } => {
                     let message = "the answers of all clusters are too large: use limit, or select less";
-                    vec![GraphError::new(Code::ResponseTooLarge, message)]
+                    vec![GraphError::new(ErrorCode::ResponseTooLarge, message)]
                 }
-                Part::Failed(errors) => errors,
+                BlockAnswer::Failed(errors) => errors,
             };
             place.failed(&failed);
             let json = self.empty(block, &name, &failed).map_err(|error| vec![error])?;
@@ -145,7 +149,7 @@ impl Answers<'_> {
     }
 
     /// The block of a cluster that has not answered.
-    fn empty(&self, block: &Block, name: &str, errors: &[GraphError]) -> Result<String, GraphError> {
+    fn empty(&self, block: &ClustersBlock, name: &str, errors: &[GraphError]) -> Result<String, GraphError> {
         let first = errors.first().map(|error| error.message.as_str());
         let labels = self.labels.get(name).map(|labels| json!(labels)).unwrap_or_default().to_string();
         let mut fields = Vec::new();
@@ -158,14 +162,14 @@ impl Answers<'_> {
 }
 
 /// A place in the answer, at which errors are told.
-struct Place<'a> {
+struct ErrorPlace<'a> {
     key: &'a str,
     index: usize,
     cluster: &'a str,
     errors: &'a mut Vec<Value>,
 }
 
-impl Place<'_> {
+impl ErrorPlace<'_> {
     fn answered(&mut self, errors: Vec<Value>, missing: AllMissing) {
         for (path, missing) in missing {
             let mut error = unfit(missing.says()).to_json();

@@ -6,24 +6,24 @@ use apollo_compiler::response::{JsonMap, JsonValue};
 use tokio::task::JoinSet;
 
 use super::{
-    answer::{self, Answers},
-    asker::{Asker, NOBODY, nobody},
-    block::{Block, Roots},
-    cluster::{Outcome, Question, Standing},
-    plans::Plans,
+    answer::{self, FleetAnswer},
+    asker::{FleetAsker, NOBODY, nobody},
+    block::{ClustersBlock, QueryRoots},
+    cluster::{CallerStanding, ClusterOutcome, FleetQuestion},
+    plans::BlockPlans,
     schema,
-    written::Written,
+    written::WrittenQuery,
 };
 use crate::{
-    error::{Code, GraphError},
-    memory::{Reading, Wishes},
+    error::{ErrorCode, GraphError},
+    memory::{MemoryReading, MemoryWishes},
     plan,
-    state::{Served, State},
+    state::{GatewayState, ServedCluster},
 };
 
 /// A query, as it was sent.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct SentQuery<'a> {
     /// The text.
     pub text: &'a str,
     /// The name of the operation.
@@ -36,13 +36,13 @@ pub struct Asked<'a> {
     pub room: usize,
 }
 
-type All = BTreeMap<String, Served>;
-type Outcomes = BTreeMap<String, Outcome>;
+type ServedClusters = BTreeMap<String, ServedCluster>;
+type ClusterOutcomes = BTreeMap<String, ClusterOutcome>;
 
 /// The answer to a query, and the name of who asked.
 pub async fn answer(
-    asker: &Arc<Asker>,
-    query: Asked<'_>,
+    asker: &Arc<FleetAsker>,
+    query: SentQuery<'_>,
 ) -> Result<(Vec<u8>, Option<Arc<str>>), Vec<GraphError>> {
     let document = match plan::read(query.text, asker.state.limits.bounds()) {
         Ok(document) => document,
@@ -50,8 +50,8 @@ pub async fn answer(
     };
     let one = |error| vec![error];
     let read = || {
-        let written = Written::of(&document, query.name, query.variables).map_err(one)?;
-        Ok((Roots::of(&written)?, written, wishes(query.extensions).map_err(one)?))
+        let written = WrittenQuery::of(&document, query.name, query.variables).map_err(one)?;
+        Ok((QueryRoots::of(&written)?, written, wishes(query.extensions).map_err(one)?))
     };
     match read() {
         Ok((roots, written, wishes)) => executed(asker, written, roots, (wishes, query.room)).await,
@@ -60,10 +60,10 @@ pub async fn answer(
 }
 
 async fn executed(
-    asker: &Arc<Asker>,
-    written: Written,
-    roots: Roots,
-    (wishes, room): (Wishes, usize),
+    asker: &Arc<FleetAsker>,
+    written: WrittenQuery,
+    roots: QueryRoots,
+    (wishes, room): (MemoryWishes, usize),
 ) -> Result<(Vec<u8>, Option<Arc<str>>), Vec<GraphError>> {
     let (all, limits) = (asker.state.all(), &asker.state.limits);
     let labels = || all.iter().map(|(name, served)| (name.as_str(), &served.endpoint.labels));
@@ -76,16 +76,16 @@ async fn executed(
         fields => (fields / count).max(1),
     };
     let share = room / count;
-    let plans = Plans::default();
-    let question = Question { asker: Arc::clone(asker), written, roots, plans, wishes, share, calls };
+    let plans = BlockPlans::default();
+    let question = FleetQuestion { asker: Arc::clone(asker), written, roots, plans, wishes, share, calls };
     let question = Arc::new(question);
     asker.admitted(contacted.iter().filter_map(|name| all.get(name))).await?;
     let outcomes = asked(&question, &contacted, &chosen, &all).await;
     count_each(&asker.state, &outcomes);
-    if !outcomes.values().any(|outcome| matches!(outcome.standing, Standing::Accepted)) {
+    if !outcomes.values().any(|outcome| matches!(outcome.standing, CallerStanding::Accepted)) {
         elsewhere(&question, &outcomes, &all).await?;
     }
-    let reading = Reading::new(wishes, None);
+    let reading = MemoryReading::new(wishes, None);
     for outcome in outcomes.values() {
         reading.absorb(&outcome.reading);
     }
@@ -97,14 +97,19 @@ async fn executed(
         Some(schema::introspect(written, roots.introspection.clone(), apis)?)
     };
     let caller = outcomes.values().find_map(|outcome| outcome.caller.clone());
-    let answers = Answers { roots, written, chosen: &chosen, introspected, labels: labels().collect() };
+    let answers = FleetAnswer { roots, written, chosen: &chosen, introspected, labels: labels().collect() };
     let mut json = answer::compose(&answers, outcomes, room)?;
     reading.tell(&mut json);
     Ok((json, caller))
 }
 
 /// Asks each cluster in a task of its own, which ends with the request.
-async fn asked(question: &Arc<Question>, names: &[String], chosen: &[Vec<String>], all: &All) -> Outcomes {
+async fn asked(
+    question: &Arc<FleetQuestion>,
+    names: &[String],
+    chosen: &[Vec<String>],
+    all: &ServedClusters,
+) -> ClusterOutcomes {
     let mut tasks = JoinSet::new();
     for name in names {
         let (question, served) = (Arc::clone(question), all.get(name).cloned());
@@ -116,13 +121,13 @@ async fn asked(question: &Arc<Question>, names: &[String], chosen: &[Vec<String>
             (name, outcome)
         });
     }
-    let mut outcomes = Outcomes::new();
+    let mut outcomes = ClusterOutcomes::new();
     while let Some(done) = tasks.join_next().await {
         outcomes.extend(done);
     }
     let broken = || {
-        let error = GraphError::new(Code::Internal, "the cluster could not be asked");
-        Outcome::none(Standing::Unanswered(error), question.wishes)
+        let error = GraphError::new(ErrorCode::Internal, "the cluster could not be asked");
+        ClusterOutcome::none(CallerStanding::Unanswered(error), question.wishes)
     };
     for name in names {
         outcomes.entry(name.clone()).or_insert_with(broken);
@@ -131,24 +136,24 @@ async fn asked(question: &Arc<Question>, names: &[String], chosen: &[Vec<String>
 }
 
 /// The schema of the fleet as text: what the clusters have that accept the token.
-pub async fn sdl(asker: &Asker) -> Result<String, Vec<GraphError>> {
+pub async fn sdl(asker: &FleetAsker) -> Result<String, Vec<GraphError>> {
     let accepting = asker.accepting().await?;
     let union = schema::union(accepting.iter().map(|served| &*served.endpoint.api));
     Ok(union.to_string())
 }
 
 /// Reads the wishes about memory. Versions of different clusters have nothing in common.
-fn wishes(extensions: Option<&JsonMap>) -> Result<Wishes, GraphError> {
+fn wishes(extensions: Option<&JsonMap>) -> Result<MemoryWishes, GraphError> {
     let said = extensions.and_then(|all| all.get("minResourceVersion"));
     if said.is_some_and(|value| *value != JsonValue::Null) {
         let message = "extensions.minResourceVersion is a version of one cluster";
-        return Err(GraphError::new(Code::Invalid, message));
+        return Err(GraphError::new(ErrorCode::Invalid, message));
     }
-    Wishes::of(extensions)
+    MemoryWishes::of(extensions)
 }
 
 /// The clusters that are asked, each once. All of them, if the schema of the fleet is wanted.
-fn contacted(chosen: &[Vec<String>], all: &All, wants_all: bool) -> Vec<String> {
+fn contacted(chosen: &[Vec<String>], all: &ServedClusters, wants_all: bool) -> Vec<String> {
     let mut names: Vec<String> = chosen.iter().flatten().cloned().collect();
     if wants_all {
         names.extend(all.keys().cloned());
@@ -158,38 +163,45 @@ fn contacted(chosen: &[Vec<String>], all: &All, wants_all: bool) -> Vec<String> 
     names
 }
 
-fn accepted<'a>(outcomes: &'a Outcomes, all: &'a All) -> impl Iterator<Item = &'a Served> {
+fn accepted<'a>(
+    outcomes: &'a ClusterOutcomes,
+    all: &'a ServedClusters,
+) -> impl Iterator<Item = &'a ServedCluster> {
     outcomes
         .iter()
-        .filter(|(_, outcome)| matches!(outcome.standing, Standing::Accepted))
+        .filter(|(_, outcome)| matches!(outcome.standing, CallerStanding::Accepted))
         .filter_map(|(name, _)| all.get(name))
 }
 
-fn count_each(state: &State, outcomes: &Outcomes) {
+fn count_each(state: &GatewayState, outcomes: &ClusterOutcomes) {
     for (name, outcome) in outcomes.iter().filter(|(name, _)| state.served(name).is_some()) {
         let result = match &outcome.standing {
-            Standing::Refused => "refused",
-            Standing::Unanswered(_) => "unanswered",
-            Standing::Accepted if outcome.parts.iter().any(|(_, part)| part.is_failed()) => "failed",
-            Standing::Accepted => "ok",
+            CallerStanding::Refused => "refused",
+            CallerStanding::Unanswered(_) => "unanswered",
+            CallerStanding::Accepted if outcome.parts.iter().any(|(_, part)| part.is_failed()) => "failed",
+            CallerStanding::Accepted => "ok",
         };
         state.metrics.fleet.asked(name, result);
     }
 }
 
 /// Whom none of the clusters in question accepts may still be known to another one. Otherwise nothing is answered.
-async fn elsewhere(question: &Question, outcomes: &Outcomes, all: &All) -> Result<(), Vec<GraphError>> {
+async fn elsewhere(
+    question: &FleetQuestion,
+    outcomes: &ClusterOutcomes,
+    all: &ServedClusters,
+) -> Result<(), Vec<GraphError>> {
     let (asker, blocks) = (&question.asker, &question.roots.blocks);
     let others: Vec<_> = all.iter().filter(|(name, _)| !outcomes.contains_key(*name)).collect();
     // The token of who names clusters goes to no other one.
-    let is_named = !outcomes.is_empty() && blocks.iter().all(Block::is_named);
+    let is_named = !outcomes.is_empty() && blocks.iter().all(ClustersBlock::is_named);
     let is_known =
         if is_named { asker.is_remembered(&others).await } else { asker.is_known(&others).await? };
     if is_known {
         return Ok(());
     }
     let mut unanswered = outcomes.values().map(|outcome| match &outcome.standing {
-        Standing::Unanswered(error) => Some(error),
+        CallerStanding::Unanswered(error) => Some(error),
         _ => None,
     });
     match unanswered.next() {

@@ -8,18 +8,18 @@ use secrecy::SecretString;
 use tokio::time::timeout;
 
 use crate::{
-    error::{Code, GraphError},
+    error::{ErrorCode, GraphError},
     identity::Caller,
-    state::{Served, State},
+    state::{GatewayState, ServedCluster},
 };
 
 /// The message to callers that no cluster accepts.
 pub const NOBODY: &str = "no cluster accepts the token";
 
 /// Who asks.
-pub struct Asker {
+pub struct FleetAsker {
     /// The clusters.
-    pub state: Arc<State>,
+    pub state: Arc<GatewayState>,
     /// The token.
     pub token: SecretString,
     /// Where it comes from.
@@ -28,9 +28,9 @@ pub struct Asker {
     pub span: Span,
 }
 
-impl Asker {
+impl FleetAsker {
     /// The caller, as a cluster knows it.
-    pub async fn identified(&self, name: &str, served: &Served) -> Result<Caller, GraphError> {
+    pub async fn identified(&self, name: &str, served: &ServedCluster) -> Result<Caller, GraphError> {
         if let Some(known) = served.callers.remembered(&self.token).await {
             return known;
         }
@@ -43,7 +43,7 @@ impl Asker {
     }
 
     /// Refuses tokens that nobody knows, if too many of them come from one address.
-    pub async fn admitted(&self, all: impl Iterator<Item = &Served>) -> Result<(), Vec<GraphError>> {
+    pub async fn admitted(&self, all: impl Iterator<Item = &ServedCluster>) -> Result<(), Vec<GraphError>> {
         for served in all {
             let callers = &served.callers;
             if callers.remembered(&self.token).await.is_none()
@@ -53,7 +53,7 @@ impl Asker {
                     break;
                 }
                 let message = "too many unknown tokens come from this address";
-                return Err(vec![GraphError::new(Code::TooManyRequests, message)]);
+                return Err(vec![GraphError::new(ErrorCode::TooManyRequests, message)]);
             }
         }
         Ok(())
@@ -70,7 +70,7 @@ impl Asker {
     }
 
     /// Returns `true` if one of these clusters has accepted the token lately.
-    pub async fn is_remembered(&self, all: &[(&String, &Served)]) -> bool {
+    pub async fn is_remembered(&self, all: &[(&String, &ServedCluster)]) -> bool {
         for (_, served) in all {
             if matches!(served.callers.remembered(&self.token).await, Some(Ok(_))) {
                 return true;
@@ -80,7 +80,7 @@ impl Asker {
     }
 
     /// Returns `true` as soon as one of these clusters accepts the token.
-    pub async fn is_known(&self, all: &[(&String, &Served)]) -> Result<bool, Vec<GraphError>> {
+    pub async fn is_known(&self, all: &[(&String, &ServedCluster)]) -> Result<bool, Vec<GraphError>> {
         if self.is_remembered(all).await {
             return Ok(true);
         }
@@ -96,7 +96,7 @@ impl Asker {
     }
 
     /// The clusters that accept the token, at least one.
-    pub async fn accepting(&self) -> Result<Vec<Served>, Vec<GraphError>> {
+    pub async fn accepting(&self) -> Result<Vec<ServedCluster>, Vec<GraphError>> {
         let all = self.state.all();
         self.admitted(all.values()).await?;
         let asked = all
@@ -109,10 +109,10 @@ impl Asker {
 
 /// A refusal.
 pub fn nobody(message: &str) -> Vec<GraphError> {
-    vec![GraphError::new(Code::Unauthenticated, message)]
+    vec![GraphError::new(ErrorCode::Unauthenticated, message)]
 }
 
 /// The error of a cluster that is not waited for any more.
 pub fn too_slow() -> GraphError {
-    GraphError::new(Code::Timeout, "the cluster did not answer in time")
+    GraphError::new(ErrorCode::Timeout, "the cluster did not answer in time")
 }

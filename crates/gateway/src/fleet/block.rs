@@ -13,11 +13,11 @@ use apollo_compiler::{
 use super::{
     schema::own,
     unfit::unfit,
-    written::{Written, type_name},
+    written::{WrittenQuery, type_name},
 };
 use crate::{
-    error::{Code, GraphError},
-    memory::Selector,
+    error::{ErrorCode, GraphError},
+    memory::ObjectSelector,
     plan,
 };
 
@@ -25,7 +25,7 @@ use crate::{
 const MAX_NAMES: usize = 1000;
 
 /// A root field of the query.
-pub enum Root {
+pub enum RootField {
     /// `clusters`, by its place among the blocks.
     Clusters(String, usize),
     /// `__typename`.
@@ -35,8 +35,8 @@ pub enum Root {
 }
 
 /// One `clusters` field.
-pub struct Block {
-    selector: Option<Selector>,
+pub struct ClustersBlock {
+    selector: Option<ObjectSelector>,
     names: Option<Vec<String>>,
     arguments: Vec<Node<Argument>>,
     /// The selections for each cluster.
@@ -44,18 +44,18 @@ pub struct Block {
 }
 
 /// The root fields of a query in their order, its blocks, and its fields of introspection.
-pub struct Roots {
+pub struct QueryRoots {
     /// The fields.
-    pub fields: Vec<Root>,
+    pub fields: Vec<RootField>,
     /// The blocks.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<ClustersBlock>,
     /// `__schema` and `__type`.
     pub introspection: Vec<Selection>,
 }
 
-impl Roots {
+impl QueryRoots {
     /// Reads the root of a query.
-    pub fn of(written: &Written) -> Result<Self, Vec<GraphError>> {
+    pub fn of(written: &WrittenQuery) -> Result<Self, Vec<GraphError>> {
         let fields = written.roots().map_err(|error| vec![error])?;
         let variables = checked(written, &fields)?;
         Self::read(fields, &variables).map_err(|error| vec![error])
@@ -67,7 +67,7 @@ impl Roots {
             let key = field.alias.as_ref().unwrap_or(&field.name).to_string();
             let known = roots.fields.iter().find(|root| root.key() == key);
             match (field.name.as_str(), known) {
-                ("clusters", Some(Root::Clusters(_, index))) => {
+                ("clusters", Some(RootField::Clusters(_, index))) => {
                     let block = &mut roots.blocks[*index];
                     if block.arguments != field.arguments {
                         return Err(unfit(format!("{key} is there twice with different arguments")));
@@ -75,14 +75,14 @@ impl Roots {
                     block.selections.extend(field.selection_set.iter().cloned());
                 }
                 ("clusters", None) => {
-                    roots.fields.push(Root::Clusters(key, roots.blocks.len()));
-                    roots.blocks.push(Block::of(&field, variables)?);
+                    roots.fields.push(RootField::Clusters(key, roots.blocks.len()));
+                    roots.blocks.push(ClustersBlock::of(&field, variables)?);
                 }
-                ("__typename", None) => roots.fields.push(Root::TypeName(key)),
-                ("__typename", Some(Root::TypeName(_))) => {}
-                ("__schema" | "__type", Some(Root::Introspect(_)) | None) => {
+                ("__typename", None) => roots.fields.push(RootField::TypeName(key)),
+                ("__typename", Some(RootField::TypeName(_))) => {}
+                ("__schema" | "__type", Some(RootField::Introspect(_)) | None) => {
                     if known.is_none() {
-                        roots.fields.push(Root::Introspect(key));
+                        roots.fields.push(RootField::Introspect(key));
                     }
                     roots.introspection.push(Selection::Field(field));
                 }
@@ -99,7 +99,7 @@ impl Roots {
     }
 }
 
-impl Root {
+impl RootField {
     fn key(&self) -> &str {
         match self {
             Self::Clusters(key, _) | Self::TypeName(key) | Self::Introspect(key) => key,
@@ -108,7 +108,7 @@ impl Root {
 }
 
 /// Checks the arguments of `clusters` by the schema of the fleet. Returns the variables in them.
-fn checked(written: &Written, fields: &[Node<Field>]) -> Result<JsonMap, Vec<GraphError>> {
+fn checked(written: &WrittenQuery, fields: &[Node<Field>]) -> Result<JsonMap, Vec<GraphError>> {
     let bare = |(place, field): (usize, &Node<Field>)| {
         // Fields of one name are compared elsewhere.
         let alias = Some(Name::new_unchecked(&format!("c{place}")));
@@ -123,13 +123,13 @@ fn checked(written: &Written, fields: &[Node<Field>]) -> Result<JsonMap, Vec<Gra
     let document = written.alone(bare);
     let document = document
         .to_executable_validate(own())
-        .map_err(|invalid| plan::told(Code::ValidationFailed, &invalid.errors))?;
-    let wrong = |error: RequestError| vec![GraphError::new(Code::Invalid, error.message().to_string())];
+        .map_err(|invalid| plan::told(ErrorCode::ValidationFailed, &invalid.errors))?;
+    let wrong = |error: RequestError| vec![GraphError::new(ErrorCode::Invalid, error.message().to_string())];
     let operation = document.operations.get(None).map_err(wrong)?;
     coerce_variable_values(own(), operation, &written.given).map(Valid::into_inner).map_err(wrong)
 }
 
-impl Block {
+impl ClustersBlock {
     fn of(field: &Node<Field>, variables: &JsonMap) -> Result<Self, GraphError> {
         let mut block = Self {
             selector: None,
@@ -143,9 +143,10 @@ impl Block {
         for argument in &field.arguments {
             match (argument.name.as_str(), value(&argument.value, variables)) {
                 ("selector", JsonValue::String(text)) => {
-                    let selector = Selector::of_labels(text.as_str());
+                    let selector = ObjectSelector::of_labels(text.as_str());
                     let message = format!("{:?} is not a label selector", text.as_str());
-                    block.selector = Some(selector.ok_or_else(|| GraphError::new(Code::Invalid, message))?);
+                    block.selector =
+                        Some(selector.ok_or_else(|| GraphError::new(ErrorCode::Invalid, message))?);
                 }
                 ("names", JsonValue::String(name)) => block.names = Some(vec![name.as_str().to_owned()]),
                 ("names", JsonValue::Array(names)) => block.names = Some(texts(&names)?),
@@ -202,7 +203,7 @@ fn texts(values: &[JsonValue]) -> Result<Vec<String>, GraphError> {
     }
     if names.len() > MAX_NAMES {
         let message = format!("{} names exceed the maximum of {MAX_NAMES}", names.len());
-        return Err(GraphError::new(Code::LimitExceeded, message));
+        return Err(GraphError::new(ErrorCode::LimitExceeded, message));
     }
     Ok(names)
 }

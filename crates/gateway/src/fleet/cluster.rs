@@ -22,30 +22,30 @@ use serde_json::{Value, value::RawValue};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
-    asker::{Asker, too_slow},
-    block::Roots,
-    fixed::{self, Fixed, Missing, says_missing},
-    plans::Plans,
-    written::Written,
+    asker::{FleetAsker, too_slow},
+    block::QueryRoots,
+    fixed::{self, FixedValue, MissingField, says_missing},
+    plans::BlockPlans,
+    written::WrittenQuery,
 };
 use crate::{
-    error::{Code, GraphError},
-    execute::{self, Asking, SIDE_BY_SIDE, null_conditions},
+    error::{ErrorCode, GraphError},
+    execute::{self, RequestContext, SIDE_BY_SIDE, null_conditions},
     identity::Caller,
-    memory::{Reading, Wishes},
-    plan::Plan,
+    memory::{MemoryReading, MemoryWishes},
+    plan::QueryPlan,
     silent::SHORT,
-    state::Served,
+    state::ServedCluster,
 };
 
 /// The question to all clusters.
-pub struct Question {
-    pub asker: Arc<Asker>,
-    pub written: Written,
-    pub roots: Roots,
+pub struct FleetQuestion {
+    pub asker: Arc<FleetAsker>,
+    pub written: WrittenQuery,
+    pub roots: QueryRoots,
     /// The part of it that each cluster is asked.
-    pub plans: Plans,
-    pub wishes: Wishes,
+    pub plans: BlockPlans,
+    pub wishes: MemoryWishes,
     /// Limit for one answer of an API server, in bytes.
     pub share: usize,
     /// Limit for the calls of one cluster.
@@ -54,17 +54,17 @@ pub struct Question {
 
 /// The verdict of a cluster on the caller.
 #[derive(Debug)]
-pub enum Standing {
+pub enum CallerStanding {
     Accepted,
     Refused,
     Unanswered(GraphError),
 }
 
 /// Fields that the cluster cannot be asked for, by their paths in the answer.
-pub type AllMissing = Vec<(Vec<String>, Missing)>;
+pub type AllMissing = Vec<(Vec<String>, MissingField)>;
 
 /// The answer of a cluster to one block.
-pub enum Part {
+pub enum BlockAnswer {
     /// The block as JSON.
     Answered { block: Box<RawValue>, errors: Vec<Value>, missing: AllMissing },
     /// It could not be asked, or not this.
@@ -72,33 +72,33 @@ pub enum Part {
 }
 
 /// The answer of a cluster.
-pub struct Outcome {
-    pub standing: Standing,
+pub struct ClusterOutcome {
+    pub standing: CallerStanding,
     /// Who asks, as the cluster knows it.
     pub caller: Option<Arc<str>>,
     /// By the place of the block.
-    pub parts: Vec<(usize, Part)>,
-    pub reading: Reading,
+    pub parts: Vec<(usize, BlockAnswer)>,
+    pub reading: MemoryReading,
 }
 
 #[derive(Deserialize)]
-struct Whole {
+struct WholeAnswer {
     data: Box<RawValue>,
     #[serde(default)]
     errors: Vec<Value>,
 }
 
-impl Outcome {
+impl ClusterOutcome {
     /// The outcome for a cluster that says nothing.
-    pub fn none(standing: Standing, wishes: Wishes) -> Self {
-        Self { standing, caller: None, parts: Vec::new(), reading: Reading::new(wishes, None) }
+    pub fn none(standing: CallerStanding, wishes: MemoryWishes) -> Self {
+        Self { standing, caller: None, parts: Vec::new(), reading: MemoryReading::new(wishes, None) }
     }
 }
 
-impl Question {
+impl FleetQuestion {
     /// Asks a cluster, or none, which refuses.
-    pub async fn ask(&self, name: &str, served: Option<&Served>, blocks: &[usize]) -> Outcome {
-        let Some(served) = served else { return Outcome::none(Standing::Refused, self.wishes) };
+    pub async fn ask(&self, name: &str, served: Option<&ServedCluster>, blocks: &[usize]) -> ClusterOutcome {
+        let Some(served) = served else { return ClusterOutcome::none(CallerStanding::Refused, self.wishes) };
         let end = Instant::now() + self.asker.state.limits.fleet_timeout;
         let proof = self.asker.identified(name, served);
         let told = match served.callers.acquaintance(&self.asker.token).await {
@@ -114,21 +114,21 @@ impl Question {
         };
         match told {
             Ok(outcome) => outcome,
-            Err(error) if error.code == Code::Unauthenticated => {
-                Outcome::none(Standing::Refused, self.wishes)
+            Err(error) if error.code == ErrorCode::Unauthenticated => {
+                ClusterOutcome::none(CallerStanding::Refused, self.wishes)
             }
-            Err(error) => Outcome::none(Standing::Unanswered(error), self.wishes),
+            Err(error) => ClusterOutcome::none(CallerStanding::Unanswered(error), self.wishes),
         }
     }
 
     async fn asked(
         &self,
         name: &str,
-        (served, caller): (&Served, Caller),
+        (served, caller): (&ServedCluster, Caller),
         blocks: &[usize],
         end: Instant,
-    ) -> Outcome {
-        let reading = Reading::new(self.wishes, caller.name.clone());
+    ) -> ClusterOutcome {
+        let reading = MemoryReading::new(self.wishes, caller.name.clone());
         let silent = &self.asker.state.silent;
         let patience = silent.patience(name, self.asker.state.limits.fleet_timeout);
         let deadline = end.min(Instant::now() + patience);
@@ -154,15 +154,15 @@ impl Question {
         if is_mute.into_inner() && parts.iter().all(|(_, part)| part.is_none()) {
             silent.note(name, true);
         }
-        let told = |part: Option<Result<Part, Vec<GraphError>>>| {
-            part.unwrap_or_else(|| Err(vec![too_slow()])).unwrap_or_else(Part::Failed)
+        let told = |part: Option<Result<BlockAnswer, Vec<GraphError>>>| {
+            part.unwrap_or_else(|| Err(vec![too_slow()])).unwrap_or_else(BlockAnswer::Failed)
         };
         let parts = parts.into_iter().map(|(index, part)| (index, told(part))).collect();
-        Outcome { standing: Standing::Accepted, caller: caller.name, parts, reading }
+        ClusterOutcome { standing: CallerStanding::Accepted, caller: caller.name, parts, reading }
     }
 
     /// Finds out while an answer takes long whether the cluster says anything at all: a review is no work.
-    async fn watch(&self, served: &Served, is_mute: &AtomicBool) -> Infallible {
+    async fn watch(&self, served: &ServedCluster, is_mute: &AtomicBool) -> Infallible {
         sleep(SHORT).await;
         let mut proof = pin!(served.callers.prove(&served.endpoint.upstream, &self.asker.token));
         if timeout(SHORT, &mut proof).await.is_err() {
@@ -176,22 +176,22 @@ impl Question {
 
     async fn part(
         &self,
-        (name, served): (&str, &Served),
+        (name, served): (&str, &ServedCluster),
         caller: &Caller,
         index: usize,
-        reading: &Reading,
-    ) -> Result<Part, Vec<GraphError>> {
+        reading: &MemoryReading,
+    ) -> Result<BlockAnswer, Vec<GraphError>> {
         let endpoint = &served.endpoint;
         let one = |error| vec![error];
         let planned = self.planned(endpoint, index).await?;
         let (fixed, plan) = (&planned.query.fixed, &planned.plan);
         let variables = coerce_variable_values(&endpoint.api.schema, &plan.operation, &self.written.given)
-            .map_err(|error| one(GraphError::new(Code::Invalid, error.message().to_string())))?;
+            .map_err(|error| one(GraphError::new(ErrorCode::Invalid, error.message().to_string())))?;
         if let Some(error) = null_conditions(plan, &variables) {
             return Err(one(error));
         }
         let plan = filled(plan, (name, &endpoint.labels), fixed);
-        let asking = Asking {
+        let asking = RequestContext {
             endpoint,
             authorization: &caller.authorization,
             variables: &variables,
@@ -199,10 +199,11 @@ impl Question {
             reading: Some(reading),
         };
         let answer = execute::whole_answer(asking, &plan).await;
-        let whole: Whole = serde_json::from_slice(&answer)
-            .map_err(|_| one(GraphError::new(Code::Internal, "the answer of the cluster cannot be read")))?;
-        let missing = fixed.iter().filter_map(Fixed::missing).collect();
-        Ok(Part::Answered { block: whole.data, errors: whole.errors, missing })
+        let whole: WholeAnswer = serde_json::from_slice(&answer).map_err(|_| {
+            one(GraphError::new(ErrorCode::Internal, "the answer of the cluster cannot be read"))
+        })?;
+        let missing = fixed.iter().filter_map(FixedValue::missing).collect();
+        Ok(BlockAnswer::Answered { block: whole.data, errors: whole.errors, missing })
     }
 }
 
@@ -215,7 +216,11 @@ async fn in_time<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<
 }
 
 /// The plan with the values in it that do not come from the API server.
-fn filled(plan: &Plan, (name, labels): (&str, &BTreeMap<String, String>), all: &[Fixed]) -> Plan {
+fn filled(
+    plan: &QueryPlan,
+    (name, labels): (&str, &BTreeMap<String, String>),
+    all: &[FixedValue],
+) -> QueryPlan {
     let mut plan = plan.clone();
     let (says, labels) = (says_missing(all), serde_json::json!(labels).to_string());
     for fixed in all {

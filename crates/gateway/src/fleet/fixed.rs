@@ -5,22 +5,22 @@ use serde_json::Value;
 use super::CLUSTER;
 use crate::{
     error::GraphError,
-    plan::{Does, Field},
+    plan::{FieldSource, PlanField},
     scan::quoted,
 };
 
 /// A value that does not come from the API server.
 #[derive(Debug, PartialEq)]
-pub struct Fixed {
+pub struct FixedValue {
     /// The path of the field in the answer.
     pub path: Vec<String>,
     /// Its source.
-    pub source: Source,
+    pub source: FixedSource,
 }
 
 /// The source of such a value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source {
+pub enum FixedSource {
     /// The name of the cluster.
     Name,
     /// Its error as a whole.
@@ -32,19 +32,19 @@ pub enum Source {
     /// Nothing is left of the fields.
     Empty,
     /// The cluster cannot be asked for it.
-    Missing(Missing),
+    Missing(MissingField),
 }
 
 /// A field that a cluster cannot be asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Missing {
+pub struct MissingField {
     /// Its path in the schema.
     pub what: String,
     /// The error in its arguments or its fields. None if the cluster does not have it at all.
     pub why: Option<Box<GraphError>>,
 }
 
-impl Missing {
+impl MissingField {
     /// The error, for people.
     pub fn says(&self) -> String {
         match &self.why {
@@ -54,23 +54,23 @@ impl Missing {
     }
 }
 
-impl Fixed {
+impl FixedValue {
     /// The field, if the cluster cannot be asked for it.
-    pub fn missing(&self) -> Option<(Vec<String>, Missing)> {
+    pub fn missing(&self) -> Option<(Vec<String>, MissingField)> {
         match &self.source {
-            Source::Missing(missing) => Some((self.path.clone(), missing.clone())),
+            FixedSource::Missing(missing) => Some((self.path.clone(), missing.clone())),
             _ => None,
         }
     }
 }
 
 /// The message about the fields of a block that its cluster cannot be asked for.
-pub fn says_missing(all: &[Fixed]) -> Option<String> {
+pub fn says_missing(all: &[FixedValue]) -> Option<String> {
     let (mut absent, mut said) = (Vec::new(), Vec::new());
     for fixed in all {
         match &fixed.source {
-            Source::Missing(missing) if missing.why.is_some() => said.push(missing.says()),
-            Source::Missing(missing) => absent.push(missing.what.as_str()),
+            FixedSource::Missing(missing) if missing.why.is_some() => said.push(missing.says()),
+            FixedSource::Missing(missing) => absent.push(missing.what.as_str()),
             _ => {}
         }
     }
@@ -81,24 +81,24 @@ pub fn says_missing(all: &[Fixed]) -> Option<String> {
 }
 
 /// Puts a value into a plan.
-pub fn put(fields: &mut [Field], path: &[String], json: &str) {
+pub fn put(fields: &mut [PlanField], path: &[String], json: &str) {
     let Some((first, rest)) = path.split_first() else { return };
     let Some(field) = fields.iter_mut().find(|field| *field.name == **first) else { return };
     match (&mut field.does, rest) {
-        (Does::Group(fields), [_, ..]) => put(fields, rest, json),
-        (does, []) => *does = Does::Constant(json.into()),
+        (FieldSource::Group(fields), [_, ..]) => put(fields, rest, json),
+        (does, []) => *does = FieldSource::Constant(json.into()),
         _ => {}
     }
 }
 
 /// The JSON of a value.
-pub fn json(source: &Source, name: &str, labels: &str, error: Option<&str>) -> String {
+pub fn json(source: &FixedSource, name: &str, labels: &str, error: Option<&str>) -> String {
     match source {
-        Source::Name => Value::from(name).to_string(),
-        Source::Error => error.map_or_else(|| "null".to_owned(), |text| Value::from(text).to_string()),
-        Source::Labels => labels.to_owned(),
-        Source::TypeName => quoted(CLUSTER).to_string(),
-        Source::Empty => "{}".to_owned(),
-        Source::Missing(_) => "null".to_owned(),
+        FixedSource::Name => Value::from(name).to_string(),
+        FixedSource::Error => error.map_or_else(|| "null".to_owned(), |text| Value::from(text).to_string()),
+        FixedSource::Labels => labels.to_owned(),
+        FixedSource::TypeName => quoted(CLUSTER).to_string(),
+        FixedSource::Empty => "{}".to_owned(),
+        FixedSource::Missing(_) => "null".to_owned(),
     }
 }

@@ -6,35 +6,39 @@ use std::{collections::HashMap, future::ready, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use super::rewrite::Rewritten;
-use crate::{error::GraphError, plan::Plan, schema::Api};
+use super::rewrite::ClusterQuery;
+use crate::{error::GraphError, plan::QueryPlan, schema::ClusterApi};
 
 /// The plan of a block for clusters of one API.
-pub struct Planned {
+pub struct BlockPlan {
     /// The query.
-    pub query: Rewritten,
+    pub query: ClusterQuery,
     /// Its plan.
-    pub plan: Arc<Plan>,
+    pub plan: Arc<QueryPlan>,
 }
 
 /// The same, or what is wrong with the block for such clusters.
-pub type Made = Result<Arc<Planned>, Vec<GraphError>>;
+pub type BlockPlanResult = Result<Arc<BlockPlan>, Vec<GraphError>>;
 
 /// An API, which is kept so that no other one gets its address, and what its clusters are asked.
-type Entry = (Arc<Api>, Arc<OnceCell<Made>>);
+type ApiEntry = (Arc<ClusterApi>, Arc<OnceCell<BlockPlanResult>>);
 
 /// The plans of one request, by the place of the block and the address of the API.
 #[derive(Default)]
-pub struct Plans(Mutex<HashMap<(usize, usize), Entry>>);
+pub struct BlockPlans(Mutex<HashMap<(usize, usize), ApiEntry>>);
 
-impl Plans {
+impl BlockPlans {
     /// Returns the plan of a block for clusters of an API. The first cluster makes it, and others wait for it.
-    pub async fn once(&self, (index, api): (usize, &Arc<Api>), make: impl FnOnce() -> Made) -> Made {
+    pub async fn once(
+        &self,
+        (index, api): (usize, &Arc<ClusterApi>),
+        make: impl FnOnce() -> BlockPlanResult,
+    ) -> BlockPlanResult {
         let cell = self.cell(index, api);
         cell.get_or_init(|| ready(make())).await.clone()
     }
 
-    fn cell(&self, index: usize, api: &Arc<Api>) -> Arc<OnceCell<Made>> {
+    fn cell(&self, index: usize, api: &Arc<ClusterApi>) -> Arc<OnceCell<BlockPlanResult>> {
         let mut all = self.0.lock();
         let key = (index, Arc::as_ptr(api).addr());
         let (_, cell) = all.entry(key).or_insert_with(|| (Arc::clone(api), Arc::default()));
@@ -51,7 +55,7 @@ mod tests {
     use super::*;
     use crate::{
         fleet::{
-            rewrite::{Unfit, rewrite},
+            rewrite::{UnfitCalls, rewrite},
             tests::{BOUNDS, large, read, small},
         },
         plan::prepare,
@@ -61,14 +65,14 @@ mod tests {
     async fn what_is_worked_out_for_one_cluster_is_for_all_of_its_api() {
         let query = "{clusters{name apps{v1{Deployments{items{kind}}}}} b:clusters{v1{Pods{items{nope}}}}}";
         let (written, roots) = read(query, &JsonMap::new()).unwrap();
-        let (plans, count) = (Plans::default(), Cell::new(0));
-        let ask = async |api: &Arc<Api>, index: usize| {
-            let make = || -> Made {
+        let (plans, count) = (BlockPlans::default(), Cell::new(0));
+        let ask = async |api: &Arc<ClusterApi>, index: usize| {
+            let make = || -> BlockPlanResult {
                 count.set(count.get() + 1);
-                let made = rewrite(&written, &roots.blocks[index], api, &Unfit::new());
+                let made = rewrite(&written, &roots.blocks[index], api, &UnfitCalls::new());
                 let query = made.map_err(|error| vec![error])?;
                 let plan = Arc::new(prepare(api, &query.text, None, BOUNDS)?);
-                Ok(Arc::new(Planned { query, plan }))
+                Ok(Arc::new(BlockPlan { query, plan }))
             };
             plans.once((index, api), make).await
         };

@@ -12,28 +12,28 @@ use apollo_compiler::{
 
 use super::{
     CLUSTER,
-    block::Block,
-    fixed::{Fixed, Missing, Source},
+    block::ClustersBlock,
+    fixed::{FixedSource, FixedValue, MissingField},
     unfit::unfit,
-    written::{Written, type_name},
+    written::{WrittenQuery, type_name},
 };
-use crate::{error::GraphError, schema::Api};
+use crate::{error::GraphError, schema::ClusterApi};
 
 /// The errors of calls that do not fit a cluster, by their paths in the answer.
-pub type Unfit = BTreeMap<Vec<String>, GraphError>;
+pub type UnfitCalls = BTreeMap<Vec<String>, GraphError>;
 
 /// The query for one cluster.
-pub struct Rewritten {
+pub struct ClusterQuery {
     /// Its text.
     pub text: String,
     /// Values that do not come from the API server.
-    pub fixed: Vec<Fixed>,
+    pub fixed: Vec<FixedValue>,
     /// The calls that it makes.
-    pub calls: Vec<Called>,
+    pub calls: Vec<QueryCall>,
 }
 
 /// A call of a query.
-pub struct Called {
+pub struct QueryCall {
     /// Its path in the answer.
     pub path: Vec<String>,
     /// Its path in the schema.
@@ -41,25 +41,33 @@ pub struct Called {
     field: Node<Field>,
 }
 
-struct Walk<'w> {
-    written: &'w Written,
-    api: &'w Api,
-    unfit: &'w Unfit,
-    fixed: Vec<Fixed>,
-    calls: Vec<Called>,
+struct RewriteWalk<'w> {
+    written: &'w WrittenQuery,
+    api: &'w ClusterApi,
+    unfit: &'w UnfitCalls,
+    fixed: Vec<FixedValue>,
+    calls: Vec<QueryCall>,
 }
 
 /// The query for a cluster with this schema, without the calls that do not fit it.
-pub fn rewrite(written: &Written, block: &Block, api: &Api, unfit: &Unfit) -> Result<Rewritten, GraphError> {
-    let mut walk = Walk { written, api, unfit, fixed: Vec::new(), calls: Vec::new() };
+pub fn rewrite(
+    written: &WrittenQuery,
+    block: &ClustersBlock,
+    api: &ClusterApi,
+    unfit: &UnfitCalls,
+) -> Result<ClusterQuery, GraphError> {
+    let mut walk = RewriteWalk { written, api, unfit, fixed: Vec::new(), calls: Vec::new() };
     let fields = written.fields(&block.selections, CLUSTER)?;
     let selections = walk.level(fields, "Query", (&mut Vec::new(), &mut Vec::new()))?;
     let text = written.alone(selections).to_string();
-    Ok(Rewritten { text, fixed: walk.fixed, calls: walk.calls })
+    Ok(ClusterQuery { text, fixed: walk.fixed, calls: walk.calls })
 }
 
 /// The fields of a block by name in the answer, for a cluster that cannot be asked.
-pub fn keys(written: &Written, block: &Block) -> Result<Vec<(String, Option<Source>)>, GraphError> {
+pub fn keys(
+    written: &WrittenQuery,
+    block: &ClustersBlock,
+) -> Result<Vec<(String, Option<FixedSource>)>, GraphError> {
     let fields = written.fields(&block.selections, CLUSTER)?;
     let mut known = HashSet::new();
     let first = fields.iter().filter(|field| known.insert(key(field)));
@@ -71,12 +79,12 @@ fn key(field: &Field) -> &Name {
 }
 
 /// The source of a field of the block itself.
-fn own(field: &Field) -> Option<Source> {
+fn own(field: &Field) -> Option<FixedSource> {
     match field.name.as_str() {
-        "name" => Some(Source::Name),
-        "error" => Some(Source::Error),
-        "labels" => Some(Source::Labels),
-        "__typename" => Some(Source::TypeName),
+        "name" => Some(FixedSource::Name),
+        "error" => Some(FixedSource::Error),
+        "labels" => Some(FixedSource::Labels),
+        "__typename" => Some(FixedSource::TypeName),
         _ => None,
     }
 }
@@ -100,9 +108,9 @@ fn merged(fields: Vec<Node<Field>>) -> Vec<Node<Field>> {
     all
 }
 
-impl Called {
+impl QueryCall {
     /// A query of this call alone.
-    pub fn alone(&self, written: &Written) -> String {
+    pub fn alone(&self, written: &WrittenQuery) -> String {
         let inner = Selection::Field(self.field.clone());
         let levels = self.names.iter().rev().skip(1);
         let selection = levels.fold(inner, |inner, name| {
@@ -118,7 +126,7 @@ impl Called {
     }
 }
 
-impl Walk<'_> {
+impl RewriteWalk<'_> {
     fn level(
         &mut self,
         fields: Vec<Node<Field>>,
@@ -175,7 +183,7 @@ impl Walk<'_> {
         }
         let fields = self.written.fields(&field.selection_set, &below)?;
         if fields.is_empty() {
-            return Ok(self.fix(path, Source::Empty));
+            return Ok(self.fix(path, FixedSource::Empty));
         }
         let selections = self.level(fields, &below, (path, names))?;
         field.make_mut().selection_set = selections;
@@ -186,20 +194,20 @@ impl Walk<'_> {
         if let Some(error) = self.unfit.get(path) {
             return self.fix(path, missing(names, Some(error)));
         }
-        self.calls.push(Called { path: path.to_vec(), names: names.to_vec(), field: field.clone() });
+        self.calls.push(QueryCall { path: path.to_vec(), names: names.to_vec(), field: field.clone() });
         field
     }
 
     /// A field in the place of one that the cluster is not asked for.
-    fn fix(&mut self, path: &[String], source: Source) -> Node<Field> {
+    fn fix(&mut self, path: &[String], source: FixedSource) -> Node<Field> {
         let key = path.last().map(String::as_str).unwrap_or_default();
-        self.fixed.push(Fixed { path: path.to_vec(), source });
+        self.fixed.push(FixedValue { path: path.to_vec(), source });
         type_name(Some(Name::new_unchecked(key)))
     }
 }
 
-fn missing(names: &[Name], why: Option<&GraphError>) -> Source {
-    Source::Missing(Missing { what: joined(names), why: why.cloned().map(Box::new) })
+fn missing(names: &[Name], why: Option<&GraphError>) -> FixedSource {
+    FixedSource::Missing(MissingField { what: joined(names), why: why.cloned().map(Box::new) })
 }
 
 fn joined(names: &[Name]) -> String {

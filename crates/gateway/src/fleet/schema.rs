@@ -14,11 +14,11 @@ use apollo_compiler::{
     validation::Valid,
 };
 
-use super::{CLUSTER, written::Written};
+use super::{CLUSTER, written::WrittenQuery};
 use crate::{
-    error::{Code, GraphError},
+    error::{ErrorCode, GraphError},
     plan,
-    schema::Api,
+    schema::ClusterApi,
 };
 
 /// The fleet's own types.
@@ -56,11 +56,11 @@ fn parsed() -> Schema {
 }
 
 /// The schema of some clusters together. Where they differ, the first one counts; each is asked by its own schema.
-pub fn union<'a>(apis: impl Iterator<Item = &'a Api>) -> Valid<Schema> {
+pub fn union<'a>(apis: impl Iterator<Item = &'a ClusterApi>) -> Valid<Schema> {
     let mut types: IndexMap<Name, ExtendedType> = IndexMap::default();
     // Clusters of one version mostly have one API between them.
-    let mut seen: HashSet<*const Api> = HashSet::default();
-    for api in apis.filter(|api| seen.insert(std::ptr::from_ref::<Api>(api))) {
+    let mut seen: HashSet<*const ClusterApi> = HashSet::default();
+    for api in apis.filter(|api| seen.insert(std::ptr::from_ref::<ClusterApi>(api))) {
         for (name, ty) in api.schema.types.iter().filter(|(_, ty)| !ty.is_built_in()) {
             match types.get_mut(name) {
                 Some(known) => merge(known, ty),
@@ -153,17 +153,17 @@ fn reached(schema: &Schema) -> HashSet<Name> {
 
 /// Answers `__schema` and `__type` of the fleet.
 pub fn introspect<'a>(
-    written: &Written,
+    written: &WrittenQuery,
     fields: Vec<Selection>,
-    apis: impl Iterator<Item = &'a Api>,
+    apis: impl Iterator<Item = &'a ClusterApi>,
 ) -> Result<JsonMap, Vec<GraphError>> {
     let schema = union(apis);
     let document = written.alone(fields);
     let document = document
         .to_executable_validate(&schema)
-        .map_err(|invalid| plan::told(Code::ValidationFailed, &invalid.errors))?;
+        .map_err(|invalid| plan::told(ErrorCode::ValidationFailed, &invalid.errors))?;
     let failed = |error: apollo_compiler::request::RequestError| {
-        vec![GraphError::compiled(Code::ValidationFailed, error.to_graphql_error(&document.sources))]
+        vec![GraphError::compiled(ErrorCode::ValidationFailed, error.to_graphql_error(&document.sources))]
     };
     let operation = document.operations.get(None).map_err(failed)?;
     introspection::check_max_depth(&document, operation).map_err(failed)?;
@@ -176,7 +176,7 @@ pub fn introspect<'a>(
         _ => Err(done
             .errors
             .into_iter()
-            .map(|error| GraphError::compiled(Code::ValidationFailed, error))
+            .map(|error| GraphError::compiled(ErrorCode::ValidationFailed, error))
             .collect()),
     }
 }

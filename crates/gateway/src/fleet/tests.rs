@@ -4,44 +4,49 @@ use apollo_compiler::{ast::Document, response::JsonMap};
 use serde_json::json;
 
 use super::{
-    block::Roots,
-    fixed::{Missing, Source, put},
-    rewrite::{Unfit, keys, rewrite},
+    block::QueryRoots,
+    fixed::{FixedSource, MissingField, put},
+    rewrite::{UnfitCalls, keys, rewrite},
     schema::union,
-    written::Written,
+    written::WrittenQuery,
 };
 use crate::{
     error::GraphError,
-    plan::{Does, Field, prepare},
+    plan::{FieldSource, PlanField, prepare},
     schema::{
-        Api,
+        ClusterApi,
         tests::{api, kind},
     },
 };
 
-pub(super) const BOUNDS: crate::bounds::Bounds = crate::bounds::Bounds { depth: 20, fields: 5000 };
+pub(super) const BOUNDS: crate::bounds::QueryBounds = crate::bounds::QueryBounds { depth: 20, fields: 5000 };
 
-pub(super) fn small() -> Api {
+pub(super) fn small() -> ClusterApi {
     api(&[kind("", "Pod", &json!({}))])
 }
 
-pub(super) fn large() -> Api {
+pub(super) fn large() -> ClusterApi {
     let data = json!({"data": {"type": "string"}});
     api(&[kind("", "Pod", &data), kind("apps", "Deployment", &json!({}))])
 }
 
-pub(super) fn read(query: &str, variables: &JsonMap) -> Result<(Written, Roots), Vec<GraphError>> {
+pub(super) fn read(query: &str, variables: &JsonMap) -> Result<(WrittenQuery, QueryRoots), Vec<GraphError>> {
     let document = Document::parse(query, "q").unwrap();
-    let written = Written::of(&document, None, variables).map_err(|error| vec![error])?;
-    let roots = Roots::of(&written)?;
+    let written = WrittenQuery::of(&document, None, variables).map_err(|error| vec![error])?;
+    let roots = QueryRoots::of(&written)?;
     Ok((written, roots))
 }
 
 /// The text for a cluster, and the values that are put into its plan.
-fn rewritten(api: &Api, query: &str, variables: &JsonMap) -> Result<(String, Vec<(String, Source)>), String> {
+fn rewritten(
+    api: &ClusterApi,
+    query: &str,
+    variables: &JsonMap,
+) -> Result<(String, Vec<(String, FixedSource)>), String> {
     let read = || {
         let (written, roots) = read(query, variables)?;
-        let made = rewrite(&written, &roots.blocks[0], api, &Unfit::new()).map_err(|error| vec![error])?;
+        let made =
+            rewrite(&written, &roots.blocks[0], api, &UnfitCalls::new()).map_err(|error| vec![error])?;
         let mut planned = prepare(api, &made.text, None, BOUNDS)?.roots;
         for fixed in &made.fixed {
             put(&mut planned, &fixed.path, "null");
@@ -61,11 +66,11 @@ fn variables(json: &serde_json::Value) -> JsonMap {
     serde_json::from_value(json.clone()).unwrap()
 }
 
-fn is_null(fields: &[Field], path: &[String]) -> bool {
+fn is_null(fields: &[PlanField], path: &[String]) -> bool {
     let field = fields.iter().find(|field| *field.name == *path[0]).unwrap();
     match &field.does {
-        Does::Group(fields) => is_null(fields, &path[1..]),
-        Does::Constant(json) => path.len() == 1 && &**json == "null",
+        FieldSource::Group(fields) => is_null(fields, &path[1..]),
+        FieldSource::Constant(json) => path.len() == 1 && &**json == "null",
         _ => false,
     }
 }
@@ -86,8 +91,8 @@ fn a_cluster_is_asked_for_what_it_has() {
     let expected = "query($n: String!) { id: __typename apps: __typename v1 { Pods(namespace: $n) { items { ...Item } } \
         Nodes: __typename } } fragment Item on V1Pod { metadata { name } }";
     assert_eq!(text, expected);
-    let missing = |what: &str| Source::Missing(Missing { what: what.to_owned(), why: None });
-    let expected = [("id", Source::Name), ("apps", missing("apps")), ("v1.Nodes", missing("v1.Nodes"))];
+    let missing = |what: &str| FixedSource::Missing(MissingField { what: what.to_owned(), why: None });
+    let expected = [("id", FixedSource::Name), ("apps", missing("apps")), ("v1.Nodes", missing("v1.Nodes"))];
     assert_eq!(fixed, expected.map(|(path, source)| (path.to_owned(), source)));
     let (text, fixed) = rewritten(&large(), query, &given).unwrap();
     assert!(text.contains("apps { v1 { Deployments(labelselector: $u)"), "{text}");
@@ -174,9 +179,9 @@ fn a_call_that_does_not_fit_takes_no_other_with_it() {
         fragment I on V1Pod{data}";
     let (written, roots) = read(query, &variables(&json!({"n": "a"}))).unwrap();
     let api = small();
-    let made = rewrite(&written, &roots.blocks[0], &api, &Unfit::new()).unwrap();
+    let made = rewrite(&written, &roots.blocks[0], &api, &UnfitCalls::new()).unwrap();
     assert!(prepare(&api, &made.text, None, BOUNDS).is_err());
-    let mut unfit = Unfit::new();
+    let mut unfit = UnfitCalls::new();
     for call in &made.calls {
         let alone = call.alone(&written);
         let tried = prepare(&api, &alone, None, BOUNDS);
@@ -187,7 +192,7 @@ fn a_call_that_does_not_fit_takes_no_other_with_it() {
     }
     let made = rewrite(&written, &roots.blocks[0], &api, &unfit).unwrap();
     prepare(&api, &made.text, None, BOUNDS).unwrap();
-    let Source::Missing(missing) = &made.fixed[0].source else { panic!("{:?}", made.fixed) };
+    let FixedSource::Missing(missing) = &made.fixed[0].source else { panic!("{:?}", made.fixed) };
     assert_eq!((made.fixed[0].path.join("."), made.calls.len()), ("v1.a".to_owned(), 1));
     assert!(missing.says().starts_with("v1.Pods does not fit the cluster: "), "{}", missing.says());
 }
@@ -199,10 +204,10 @@ fn a_cluster_that_is_not_asked_has_every_field() {
     let found = keys(&written, &roots.blocks[0]).unwrap();
     let expected = [
         ("b", None),
-        ("name", Some(Source::Name)),
-        ("c", Some(Source::Name)),
+        ("name", Some(FixedSource::Name)),
+        ("c", Some(FixedSource::Name)),
         ("v1", None),
-        ("error", Some(Source::Error)),
+        ("error", Some(FixedSource::Error)),
     ];
     assert_eq!(found, expected.map(|(key, source)| (key.to_owned(), source)));
 }

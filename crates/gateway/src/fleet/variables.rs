@@ -11,14 +11,14 @@ use apollo_compiler::{
 };
 
 use super::unfit::unfit;
-use crate::error::{Code, GraphError};
+use crate::error::{ErrorCode, GraphError};
 
 /// The fragments of a query by name.
-pub type Fragments = HashMap<String, Node<FragmentDefinition>>;
+pub type QueryFragments = HashMap<String, Node<FragmentDefinition>>;
 
 /// The variables and fragments that a part of a query uses.
 #[derive(Default)]
-pub struct Used {
+pub struct UsedNames {
     /// Names of variables.
     pub variables: BTreeSet<String>,
     /// Names of fragments.
@@ -28,10 +28,10 @@ pub struct Used {
 /// Checks that the variables which an operation uses are declared, and that those have values which need one.
 pub fn check(
     operation: &OperationDefinition,
-    fragments: &Fragments,
+    fragments: &QueryFragments,
     given: &JsonMap,
 ) -> Result<(), GraphError> {
-    let mut used = Used::default();
+    let mut used = UsedNames::default();
     used.take(&operation.selection_set, fragments);
     let is_declared = |name: &str| operation.variables.iter().any(|variable| variable.name == *name);
     if let Some(name) = used.variables.iter().find(|name| !is_declared(name)) {
@@ -41,15 +41,15 @@ pub fn check(
     for variable in operation.variables.iter().filter(|variable| variable.ty.is_non_null()) {
         if !has_value(&variable.name, variable.default_value.is_some()) {
             let message = format!("the variable ${} needs a value of type {}", variable.name, variable.ty);
-            return Err(GraphError::new(Code::Invalid, message));
+            return Err(GraphError::new(ErrorCode::Invalid, message));
         }
     }
     Ok(())
 }
 
-impl Used {
+impl UsedNames {
     /// Adds what these fields use, and the fragments in them.
-    pub fn take(&mut self, selections: &[Selection], fragments: &Fragments) {
+    pub fn take(&mut self, selections: &[Selection], fragments: &QueryFragments) {
         for selection in selections {
             match selection {
                 Selection::Field(field) => {

@@ -10,22 +10,22 @@ use apollo_compiler::{
 
 use super::{
     unfit::unfit,
-    variables::{self, Fragments, Used},
+    variables::{self, QueryFragments, UsedNames},
 };
 use crate::error::GraphError;
 
 /// A query and its variables.
-pub struct Written {
+pub struct WrittenQuery {
     operation: Node<OperationDefinition>,
-    fragments: Fragments,
+    fragments: QueryFragments,
     /// The variables, as they were sent.
     pub given: JsonMap,
 }
 
-impl Written {
+impl WrittenQuery {
     /// The operation of this name, or the only one.
     pub fn of(document: &Document, name: Option<&str>, given: &JsonMap) -> Result<Self, GraphError> {
-        let mut fragments = Fragments::default();
+        let mut fragments = QueryFragments::default();
         let mut operations = Vec::new();
         for definition in &document.definitions {
             match definition {
@@ -141,7 +141,7 @@ impl Written {
 
     /// A document with these fields at its root, and with the variables and fragments that they use.
     pub fn alone(&self, selections: Vec<Selection>) -> Document {
-        let mut used = Used::default();
+        let mut used = UsedNames::default();
         used.take(&selections, &self.fragments);
         let mut operation = (*self.operation).clone();
         operation.directives = DirectiveList::default();

@@ -9,15 +9,15 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::negotiate::{Media, weighed};
-use crate::error::{Code, GraphError, only_errors};
+use super::negotiate::{AnswerMedia, weighed};
+use crate::error::{ErrorCode, GraphError, only_errors};
 
 /// Size from which answers are compressed.
 const COMPRESSED_FROM: usize = 1024;
 
 /// A request that is not executed.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct RequestProblem {
     /// The status code.
     pub status: StatusCode,
     /// The errors.
@@ -26,7 +26,7 @@ pub struct Problem {
     pub allowed: &'static str,
 }
 
-impl Problem {
+impl RequestProblem {
     /// A problem with one error.
     pub fn new(status: StatusCode, error: GraphError) -> Self {
         Self::with(status, vec![error])
@@ -39,37 +39,40 @@ impl Problem {
 
     /// There is no token, or it is not accepted.
     pub fn unauthenticated(message: &str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, GraphError::new(Code::Unauthenticated, message))
+        Self::new(StatusCode::UNAUTHORIZED, GraphError::new(ErrorCode::Unauthenticated, message))
     }
 
     /// Nothing is served here.
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, GraphError::new(Code::NotFound, "nothing is served at this path"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            GraphError::new(ErrorCode::NotFound, "nothing is served at this path"),
+        )
     }
 
     /// The request is malformed.
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, GraphError::new(Code::BadRequest, message))
+        Self::new(StatusCode::BAD_REQUEST, GraphError::new(ErrorCode::BadRequest, message))
     }
 
     /// A problem whose status follows from the code of the error.
     pub fn of(error: GraphError) -> Self {
         let status = match error.code {
-            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Code::Forbidden => StatusCode::FORBIDDEN,
-            Code::NotFound => StatusCode::NOT_FOUND,
-            Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
+            ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+            ErrorCode::NotFound => StatusCode::NOT_FOUND,
+            ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             // Clients of Apollo's protocol then send the text, but only after this status.
-            Code::PersistedQueryNotFound => StatusCode::OK,
+            ErrorCode::PersistedQueryNotFound => StatusCode::OK,
             _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error)
     }
 
     /// The answer in a form.
-    pub fn respond(&self, media: Media) -> Response {
+    pub fn respond(&self, media: AnswerMedia) -> Response {
         let mut response = json(self.status, media, only_errors(&self.errors));
         let headers = response.headers_mut();
         match self.status {
@@ -89,14 +92,14 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for RequestProblem {
     fn into_response(self) -> Response {
-        self.respond(Media::Json)
+        self.respond(AnswerMedia::Json)
     }
 }
 
 /// JSON that no proxy stores or shows to another caller.
-pub fn json(status: StatusCode, media: Media, body: impl Into<Body>) -> Response {
+pub fn json(status: StatusCode, media: AnswerMedia, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -107,7 +110,7 @@ pub fn json(status: StatusCode, media: Media, body: impl Into<Body>) -> Response
 }
 
 /// The same, compressed if the client accepts that.
-pub fn compressed(status: StatusCode, media: Media, body: Vec<u8>, asked: &HeaderMap) -> Response {
+pub fn compressed(status: StatusCode, media: AnswerMedia, body: Vec<u8>, asked: &HeaderMap) -> Response {
     if body.len() < COMPRESSED_FROM || !accepts_gzip(asked) {
         return json(status, media, body);
     }

@@ -17,10 +17,10 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Problem, answer, door::token, negotiate::Media};
+use super::{RequestProblem, answer, door::token, negotiate::AnswerMedia};
 use crate::{
-    error::{Code, GraphError},
-    state::{Served, State},
+    error::{ErrorCode, GraphError},
+    state::{GatewayState, ServedCluster},
 };
 
 /// Limit for all clusters together. Those that have not answered by then are only counted.
@@ -32,11 +32,11 @@ const LISTS_PER_ADDRESS: usize = 4;
 
 /// The lists in progress, by address.
 #[derive(Clone, Debug)]
-pub(super) struct Listings {
+pub(super) struct RunningListings {
     places: Cache<IpAddr, Arc<Semaphore>>,
 }
 
-impl Default for Listings {
+impl Default for RunningListings {
     fn default() -> Self {
         let places = Cache::builder().max_capacity(10_000).time_to_idle(PATIENCE * 12).build();
         Self { places }
@@ -45,7 +45,7 @@ impl Default for Listings {
 
 /// The verdict of a cluster on a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum TokenVerdict {
     Accepted,
     Refused,
     Unanswered,
@@ -53,28 +53,28 @@ enum Verdict {
 
 /// Lists them.
 pub(super) async fn list(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<GatewayState>>,
     Extension(peer): Extension<Peer>,
-    Extension(listings): Extension<Listings>,
+    Extension(listings): Extension<RunningListings>,
     headers: HeaderMap,
 ) -> Response {
     let address = peer.address.ip();
     let response = match found(&state, &listings, address, &headers).await {
-        Ok(body) => answer::json(StatusCode::OK, Media::Json, body),
-        Err(problem) => problem.respond(Media::Json),
+        Ok(body) => answer::json(StatusCode::OK, AnswerMedia::Json, body),
+        Err(problem) => problem.respond(AnswerMedia::Json),
     };
     info!(target: "access", %address, status = response.status().as_u16(), "clusters listed");
     response
 }
 
 async fn found(
-    state: &State,
-    listings: &Listings,
+    state: &GatewayState,
+    listings: &RunningListings,
     address: IpAddr,
     headers: &HeaderMap,
-) -> Result<String, Problem> {
+) -> Result<String, RequestProblem> {
     let token = token(headers)?;
-    let busy = |message: &str| Problem::of(GraphError::new(Code::TooManyRequests, message));
+    let busy = |message: &str| RequestProblem::of(GraphError::new(ErrorCode::TooManyRequests, message));
     let places = listings.places.get_with(address, || Arc::new(Semaphore::new(LISTS_PER_ADDRESS)));
     let _place = places.try_acquire().map_err(|_| busy("too many lists for this address are under way"))?;
     let all = state.all();
@@ -96,7 +96,7 @@ async fn found(
     told(all.keys().map(String::as_str).zip(verdicts))
 }
 
-async fn judge(served: Served, token: SecretString, deadline: Instant) -> Verdict {
+async fn judge(served: ServedCluster, token: SecretString, deadline: Instant) -> TokenVerdict {
     let asked = async {
         match served.callers.remembered(&token).await {
             Some(known) => known,
@@ -104,24 +104,24 @@ async fn judge(served: Served, token: SecretString, deadline: Instant) -> Verdic
         }
     };
     match timeout_at(deadline, asked).await {
-        Ok(Ok(_)) => Verdict::Accepted,
-        Ok(Err(error)) if error.code == Code::Unauthenticated => Verdict::Refused,
-        Ok(Err(_)) | Err(_) => Verdict::Unanswered,
+        Ok(Ok(_)) => TokenVerdict::Accepted,
+        Ok(Err(error)) if error.code == ErrorCode::Unauthenticated => TokenVerdict::Refused,
+        Ok(Err(_)) | Err(_) => TokenVerdict::Unanswered,
     }
 }
 
 /// The answer. Whom no cluster accepts learns nothing, not even that there are others.
-fn told<'a>(verdicts: impl Iterator<Item = (&'a str, Verdict)>) -> Result<String, Problem> {
+fn told<'a>(verdicts: impl Iterator<Item = (&'a str, TokenVerdict)>) -> Result<String, RequestProblem> {
     let (mut clusters, mut unanswered) = (Vec::new(), 0);
     for (name, verdict) in verdicts {
         match verdict {
-            Verdict::Accepted => clusters.push(name),
-            Verdict::Unanswered => unanswered += 1,
-            Verdict::Refused => {}
+            TokenVerdict::Accepted => clusters.push(name),
+            TokenVerdict::Unanswered => unanswered += 1,
+            TokenVerdict::Refused => {}
         }
     }
     if clusters.is_empty() {
-        return Err(Problem::unauthenticated("no cluster accepts the token"));
+        return Err(RequestProblem::unauthenticated("no cluster accepts the token"));
     }
     Ok(json!({"clusters": clusters, "unanswered": unanswered}).to_string())
 }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn strangers_learn_nothing() {
-        use Verdict::{Accepted, Refused, Unanswered};
+        use TokenVerdict::{Accepted, Refused, Unanswered};
         let table: [(&[_], _); 4] = [
             (&[("a", Accepted), ("b", Refused)], Some(r#"{"clusters":["a"],"unanswered":0}"#)),
             (&[("a", Accepted), ("b", Unanswered)], Some(r#"{"clusters":["a"],"unanswered":1}"#)),

@@ -7,34 +7,34 @@ use portolan_runtime::server::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Problem;
+use super::RequestProblem;
 use crate::{
-    error::{Code, GraphError},
+    error::{ErrorCode, GraphError},
     identity::{Caller, refusal},
-    state::{Served, State},
+    state::{GatewayState, ServedCluster},
 };
 
 /// Returns the cluster and the caller.
 pub async fn enter(
-    state: &State,
+    state: &GatewayState,
     cluster: &str,
     headers: &HeaderMap,
     peer: &Peer,
-) -> Result<(Served, Caller), Problem> {
+) -> Result<(ServedCluster, Caller), RequestProblem> {
     identify(state, cluster, &token(headers)?, peer).await
 }
 
 /// The token of a request.
-pub fn token(headers: &HeaderMap) -> Result<SecretString, Problem> {
+pub fn token(headers: &HeaderMap) -> Result<SecretString, RequestProblem> {
     if headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
         let error = GraphError::new(
-            Code::Forbidden,
+            ErrorCode::Forbidden,
             "Impersonate-* headers are refused: use the token of whom you mean",
         );
-        return Err(Problem::new(StatusCode::FORBIDDEN, error));
+        return Err(RequestProblem::new(StatusCode::FORBIDDEN, error));
     }
     bearer(headers).map_err(|missing| {
-        Problem::unauthenticated(match missing {
+        RequestProblem::unauthenticated(match missing {
             NoBearer::Missing => "Unauthorized: missing Authorization header",
             NoBearer::Several | NoBearer::Scheme => "Unauthorized: invalid Authorization header format",
         })
@@ -43,21 +43,21 @@ pub fn token(headers: &HeaderMap) -> Result<SecretString, Problem> {
 
 /// The same for a token from another place than the header.
 pub async fn identify(
-    state: &State,
+    state: &GatewayState,
     cluster: &str,
     token: &SecretString,
     peer: &Peer,
-) -> Result<(Served, Caller), Problem> {
+) -> Result<(ServedCluster, Caller), RequestProblem> {
     if token.expose_secret().is_empty() {
-        return Err(Problem::unauthenticated("Unauthorized: empty bearer token"));
+        return Err(RequestProblem::unauthenticated("Unauthorized: empty bearer token"));
     }
     let Some(served) = state.served(cluster) else {
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, refusal()));
+        return Err(RequestProblem::new(StatusCode::UNAUTHORIZED, refusal()));
     };
     let about = (&state.strangers, peer.address.ip());
     let caller = served.callers.identify(&served.endpoint.upstream, token, about).await;
     match caller {
         Ok(caller) => Ok((served, caller)),
-        Err(error) => Err(Problem::of(error)),
+        Err(error) => Err(RequestProblem::of(error)),
     }
 }

@@ -16,34 +16,34 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::{
-    Params, Problem,
+    Params, RequestProblem,
     answer::compressed,
     door::token,
     graphql::{refused, sent, too_slow},
-    negotiate::{self, Media},
-    params::Sent,
+    negotiate::{self, AnswerMedia},
+    params::SentQueries,
     record::{result, span},
     stream,
 };
 use crate::{
-    error::{Code, GraphError, only_errors},
-    fleet::{self, Asked, Asker},
-    state::State,
+    error::{ErrorCode, GraphError, only_errors},
+    fleet::{self, FleetAsker, SentQuery},
+    state::GatewayState,
 };
 
-type Who = Option<Arc<str>>;
+type CallerName = Option<Arc<str>>;
 
 /// The name of a request in spans.
 const ROUTE: &str = "/fleet/graphql";
 
 /// Serves every method of `/fleet/graphql`.
 pub(super) async fn serve(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<GatewayState>>,
     Extension(peer): Extension<Peer>,
     request: Request<Body>,
 ) -> Response {
     let begin = Instant::now();
-    let media = negotiate::accepted(request.headers()).unwrap_or(Media::Json);
+    let media = negotiate::accepted(request.headers()).unwrap_or(AnswerMedia::Json);
     let mut who = None;
     let span = span(&state, (ROUTE, "fleet/"), &state.traces.parent(request.headers()));
     let answering =
@@ -63,34 +63,34 @@ pub(super) async fn serve(
 }
 
 async fn respond(
-    (state, span): (&Arc<State>, &Span),
+    (state, span): (&Arc<GatewayState>, &Span),
     peer: &Peer,
-    media: Media,
+    media: AnswerMedia,
     request: Request<Body>,
-    who: &mut Who,
-) -> Result<Response, Problem> {
+    who: &mut CallerName,
+) -> Result<Response, RequestProblem> {
     let token = token(request.headers())?;
     if token.expose_secret().is_empty() {
-        return Err(Problem::unauthenticated("Unauthorized: empty bearer token"));
+        return Err(RequestProblem::unauthenticated("Unauthorized: empty bearer token"));
     }
     let (parts, body) = request.into_parts();
     let address = peer.address.ip();
-    let asker = Arc::new(Asker { state: Arc::clone(state), token, address, span: span.clone() });
+    let asker = Arc::new(FleetAsker { state: Arc::clone(state), token, address, span: span.clone() });
     let sent = match sent(state, &parts, body).await {
         Ok(sent) => sent,
         Err(problem) => return Err(told(&asker, problem).await),
     };
     match sent {
-        Sent::One(params) => {
+        SentQueries::One(params) => {
             let mut answer = answered(&asker, &params, (0, who)).await?;
-            if media == Media::Events {
+            if media == AnswerMedia::Events {
                 stream::put_in_one_line(&mut answer);
                 let (before, after) = stream::AROUND_ONE;
                 return Ok(stream::respond([before.as_bytes(), &answer, after.as_bytes()].concat().into()));
             }
             Ok(compressed(StatusCode::OK, media, answer, &parts.headers))
         }
-        Sent::Batch(batch) => {
+        SentQueries::Batch(batch) => {
             let mut all = vec![b'['];
             for (index, params) in batch.iter().enumerate() {
                 if index > 0 {
@@ -110,16 +110,16 @@ async fn respond(
 
 /// The answer to one question of a request, of which so many bytes are written.
 async fn answered(
-    asker: &Arc<Asker>,
+    asker: &Arc<FleetAsker>,
     params: &Params,
-    (written, who): (usize, &mut Who),
-) -> Result<Vec<u8>, Problem> {
+    (written, who): (usize, &mut CallerName),
+) -> Result<Vec<u8>, RequestProblem> {
     let text = match asker.state.persisted.text(params.named()) {
         Ok(text) => text,
-        Err(error) => return Err(told(asker, Problem::of(error)).await),
+        Err(error) => return Err(told(asker, RequestProblem::of(error)).await),
     };
     let none = JsonMap::new();
-    let query = Asked {
+    let query = SentQuery {
         text: &text,
         name: params.operation_name.as_deref(),
         variables: params.variables.as_ref().unwrap_or(&none),
@@ -132,29 +132,29 @@ async fn answered(
 }
 
 /// A problem with the request, for those only whom a cluster accepts.
-async fn told(asker: &Asker, known: Problem) -> Problem {
+async fn told(asker: &FleetAsker, known: RequestProblem) -> RequestProblem {
     let (status, allowed) = (known.status, known.allowed);
     let told = problem(asker.told(known.errors).await);
     match told.status {
         StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => told,
-        _ => Problem { status, allowed, ..told },
+        _ => RequestProblem { status, allowed, ..told },
     }
 }
 
-fn problem(errors: Vec<GraphError>) -> Problem {
-    let none = || GraphError::new(Code::Internal, "there is no answer");
+fn problem(errors: Vec<GraphError>) -> RequestProblem {
+    let none = || GraphError::new(ErrorCode::Internal, "there is no answer");
     let first = errors.first().cloned().unwrap_or_else(none);
-    Problem::with(Problem::of(first).status, errors)
+    RequestProblem::with(RequestProblem::of(first).status, errors)
 }
 
 /// `GET /fleet/schema.graphql`.
 pub(super) async fn schema(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<GatewayState>>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, RequestProblem> {
     let token = token(&headers)?;
-    let asker = Asker { state, token, address: peer.address.ip(), span: Span::default() };
+    let asker = FleetAsker { state, token, address: peer.address.ip(), span: Span::default() };
     let mut response = Response::new(fleet::sdl(&asker).await.map_err(problem)?.into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

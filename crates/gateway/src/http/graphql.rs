@@ -20,22 +20,22 @@ use tokio::{
 use tracing::info;
 
 use super::{
-    Problem,
+    RequestProblem,
     answer::{accepts_gzip, compressed, json, packed},
     door, enter, etag,
-    negotiate::{self, Media},
-    params::{self, Sent},
-    parts::{self, Made, Rest},
-    prepared::{Prepared, prepared},
-    record::{ROUTE, Record, span},
+    negotiate::{self, AnswerMedia},
+    params::{self, SentQueries},
+    parts::{self, MadeAnswer, RemainingWork},
+    prepared::{PreparedQuery, prepared},
+    record::{ROUTE, RequestRecord, span},
     socket, stream,
 };
 use crate::{
-    error::{Code, GraphError, only_errors},
-    execute::{PART, Sink, Stopped},
+    error::{ErrorCode, GraphError, only_errors},
+    execute::{AnswerSink, PART, StopReason},
     identity::Caller,
     memory,
-    state::{Served, State},
+    state::{GatewayState, ServedCluster},
     subscribe::subscribe,
 };
 
@@ -43,16 +43,16 @@ use crate::{
 const TAGGED: usize = 1024 * 1024;
 
 /// An authenticated request.
-struct Asked {
-    state: Arc<State>,
-    served: Served,
+struct AuthenticatedRequest {
+    state: Arc<GatewayState>,
+    served: ServedCluster,
     caller: Caller,
     span: Span,
 }
 
 /// Serves every method of `/{cluster}/graphql`.
 pub async fn serve(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<GatewayState>>,
     Path(cluster): Path<String>,
     Extension(peer): Extension<Peer>,
     request: Request<Body>,
@@ -66,7 +66,7 @@ pub async fn serve(
 }
 
 async fn served(
-    state: Arc<State>,
+    state: Arc<GatewayState>,
     (cluster, peer): (String, Peer),
     request: Request<Body>,
     span: Span,
@@ -78,41 +78,50 @@ async fn served(
         Err(problem) => {
             info!(target: "access", cluster, address = %peer.address.ip(), status = problem.status.as_u16(), "refused");
             span.answered(problem.status, problem.status.is_server_error());
-            return problem.respond(media.unwrap_or(Media::Json));
+            return problem.respond(media.unwrap_or(AnswerMedia::Json));
         }
     };
     let (name, address) = (caller.name.clone(), peer.address.ip());
-    let record =
-        Record { state: Arc::clone(&state), cluster, caller: name, address, begin, span: span.clone() };
-    let asked = Asked { state: Arc::clone(&state), served, caller, span };
+    let record = RequestRecord {
+        state: Arc::clone(&state),
+        cluster,
+        caller: name,
+        address,
+        begin,
+        span: span.clone(),
+    };
+    let asked = AuthenticatedRequest { state: Arc::clone(&state), served, caller, span };
     let answer = match media {
         None => {
             let message =
                 "answers are application/graphql-response+json, application/json or text/event-stream";
-            Err(Problem::new(StatusCode::NOT_ACCEPTABLE, GraphError::new(Code::BadRequest, message)))
+            Err(RequestProblem::new(
+                StatusCode::NOT_ACCEPTABLE,
+                GraphError::new(ErrorCode::BadRequest, message),
+            ))
         }
         Some(media) => timeout(state.limits.request_timeout, respond(asked, media, request))
             .await
             .unwrap_or_else(|_| Err(too_slow())),
     };
     match answer {
-        Ok(Answer::Begun(response, rest)) => {
+        Ok(HttpAnswer::Begun(response, rest)) => {
             state.tasks.spawn_graceful(record.until_whole(rest));
             response
         }
-        Ok(Answer::Whole(response)) => record.of(response, "answered"),
-        Err(problem) => record.of(problem.respond(media.unwrap_or(Media::Json)), "answered"),
+        Ok(HttpAnswer::Whole(response)) => record.of(response, "answered"),
+        Err(problem) => record.of(problem.respond(media.unwrap_or(AnswerMedia::Json)), "answered"),
     }
 }
 
 /// Opens a WebSocket. Browsers cannot send a header with it, so its first message has the token.
-async fn upgraded(state: Arc<State>, cluster: String, peer: Peer, request: Request<Body>) -> Response {
+async fn upgraded(state: Arc<GatewayState>, cluster: String, peer: Peer, request: Request<Body>) -> Response {
     let (mut parts, _) = request.into_parts();
     // It may have been one protocol of several.
     parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     let token = match door::token(&parts.headers) {
         Ok(token) => Some(token),
-        Err(problem) if problem.status == StatusCode::FORBIDDEN => return problem.respond(Media::Json),
+        Err(problem) if problem.status == StatusCode::FORBIDDEN => return problem.respond(AnswerMedia::Json),
         // It may still come.
         Err(_) => None,
     };
@@ -129,79 +138,83 @@ async fn upgraded(state: Arc<State>, cluster: String, peer: Peer, request: Reque
 }
 
 /// The request took too long.
-pub fn too_slow() -> Problem {
-    Problem::new(StatusCode::GATEWAY_TIMEOUT, GraphError::new(Code::Timeout, "request timeout"))
+pub fn too_slow() -> RequestProblem {
+    RequestProblem::new(StatusCode::GATEWAY_TIMEOUT, GraphError::new(ErrorCode::Timeout, "request timeout"))
 }
 
 /// A slot for a request of a caller.
-pub fn place(caller: &Caller) -> Result<OwnedSemaphorePermit, Problem> {
-    caller.place().map_err(Problem::of)
+pub fn place(caller: &Caller) -> Result<OwnedSemaphorePermit, RequestProblem> {
+    caller.place().map_err(RequestProblem::of)
 }
 
 /// A response, with the work that is left of it.
-enum Answer {
+enum HttpAnswer {
     Whole(Response),
-    Begun(Response, Rest),
+    Begun(Response, RemainingWork),
 }
 
-async fn respond(asked: Asked, media: Media, request: Request<Body>) -> Result<Answer, Problem> {
+async fn respond(
+    asked: AuthenticatedRequest,
+    media: AnswerMedia,
+    request: Request<Body>,
+) -> Result<HttpAnswer, RequestProblem> {
     let place = place(&asked.caller)?;
     let (parts, body) = request.into_parts();
     let may_write = parts.method == Method::POST;
     let (queries, is_batch) = match sent(&asked.state, &parts, body).await? {
-        Sent::One(params) => {
+        SentQueries::One(params) => {
             let prepared = match prepared(&asked.state, &asked.served, &params) {
                 Ok(prepared) => prepared,
-                Err(problem) => return Ok(Answer::Whole(refused(&problem, media))),
+                Err(problem) => return Ok(HttpAnswer::Whole(refused(&problem, media))),
             };
             prepared.check_method(may_write)?;
             prepared.describe(&asked.span);
             if prepared.is_subscription() {
                 drop(place);
-                return follow(&asked, prepared, media, &parts).map(Answer::Whole);
+                return follow(&asked, prepared, media, &parts).map(HttpAnswer::Whole);
             }
             (vec![Ok(prepared)], false)
         }
-        Sent::Batch(batch) => {
+        SentQueries::Batch(batch) => {
             let queries = batch.iter().map(|params| prepared(&asked.state, &asked.served, params)).collect();
             (queries, true)
         }
     };
-    let media = if is_batch && media == Media::Events { Media::Response } else { media };
+    let media = if is_batch && media == AnswerMedia::Events { AnswerMedia::Response } else { media };
     let caller = asked.caller.id.clone();
     let room = if may_write { PART } else { TAGGED };
     let made = parts::make(room, move |sink| written(asked, (queries, is_batch), media, sink, place)).await;
     Ok(match made {
-        Made::Whole(answer) if may_write || media == Media::Events => {
-            Answer::Whole(whole(media, answer, &parts.headers))
+        MadeAnswer::Whole(answer) if may_write || media == AnswerMedia::Events => {
+            HttpAnswer::Whole(whole(media, answer, &parts.headers))
         }
-        Made::Whole(answer) => {
+        MadeAnswer::Whole(answer) => {
             let tag = etag::of(&caller, memory::untold(&answer));
-            Answer::Whole(etag::kept(&tag, &parts.headers, whole(media, answer, &parts.headers)))
+            HttpAnswer::Whole(etag::kept(&tag, &parts.headers, whole(media, answer, &parts.headers)))
         }
-        Made::Begun(begun) => {
-            let is_packed = media != Media::Events && accepts_gzip(&parts.headers);
+        MadeAnswer::Begun(begun) => {
+            let is_packed = media != AnswerMedia::Events && accepts_gzip(&parts.headers);
             let (body, rest) = begun.leave(is_packed);
-            let response = if media == Media::Events {
+            let response = if media == AnswerMedia::Events {
                 stream::respond(body)
             } else {
                 json(StatusCode::OK, media, body)
             };
-            Answer::Begun(if is_packed { packed(response) } else { response }, rest)
+            HttpAnswer::Begun(if is_packed { packed(response) } else { response }, rest)
         }
     })
 }
 
 /// Writes the answers to all queries of a request.
 async fn written(
-    asked: Asked,
-    (queries, is_batch): (Vec<Result<Prepared, Problem>>, bool),
-    media: Media,
-    mut sink: Sink,
+    asked: AuthenticatedRequest,
+    (queries, is_batch): (Vec<Result<PreparedQuery, RequestProblem>>, bool),
+    media: AnswerMedia,
+    mut sink: AnswerSink,
     _place: OwnedSemaphorePermit,
-) -> Result<Option<Vec<u8>>, Stopped> {
+) -> Result<Option<Vec<u8>>, StopReason> {
     let (before, after) = match media {
-        Media::Events => stream::AROUND_ONE,
+        AnswerMedia::Events => stream::AROUND_ONE,
         _ if is_batch => ("[", "]"),
         _ => ("", ""),
     };
@@ -217,73 +230,88 @@ async fn written(
             Err(problem) => sink.out.extend(only_errors(&problem.errors)),
         }
     }
-    if media == Media::Events && !sink.has_begun() {
+    if media == AnswerMedia::Events && !sink.has_begun() {
         stream::put_in_one_line(&mut sink.out[before.len()..]);
     }
     sink.out.extend_from_slice(after.as_bytes());
     sink.end().await
 }
 
-fn whole(media: Media, answer: Vec<u8>, asked: &HeaderMap) -> Response {
-    if media == Media::Events {
+fn whole(media: AnswerMedia, answer: Vec<u8>, asked: &HeaderMap) -> Response {
+    if media == AnswerMedia::Events {
         stream::respond(answer.into())
     } else {
         compressed(StatusCode::OK, media, answer, asked)
     }
 }
 
-pub(super) async fn sent(state: &State, parts: &Parts, body: Body) -> Result<Sent, Problem> {
+pub(super) async fn sent(
+    state: &GatewayState,
+    parts: &Parts,
+    body: Body,
+) -> Result<SentQueries, RequestProblem> {
     match parts.method {
         Method::GET | Method::HEAD => {
             let params = params::of_query(parts.uri.query().unwrap_or_default())?;
-            Ok(Sent::One(Box::new(params)))
+            Ok(SentQueries::One(Box::new(params)))
         }
         Method::POST if negotiate::is_json(&parts.headers) => {
             let body =
                 read_up_to(state.limits.max_request_body_bytes, parts, body).await.map_err(|unread| {
-                    Problem::new(unread.code(), GraphError::new(Code::BadRequest, unread.message()))
+                    RequestProblem::new(
+                        unread.code(),
+                        GraphError::new(ErrorCode::BadRequest, unread.message()),
+                    )
                 })?;
             params::of_body(&body, state.limits.max_query_batch_size)
         }
         Method::POST => {
-            let error = GraphError::new(Code::BadRequest, "the body must be application/json in UTF-8");
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+            let error = GraphError::new(ErrorCode::BadRequest, "the body must be application/json in UTF-8");
+            Err(RequestProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
         }
         _ => {
-            let error = GraphError::new(Code::BadRequest, "use GET or POST");
-            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, error);
-            Err(Problem { allowed: "GET, POST", ..problem })
+            let error = GraphError::new(ErrorCode::BadRequest, "use GET or POST");
+            let problem = RequestProblem::new(StatusCode::METHOD_NOT_ALLOWED, error);
+            Err(RequestProblem { allowed: "GET, POST", ..problem })
         }
     }
 }
 
-fn follow(asked: &Asked, prepared: Prepared, media: Media, parts: &Parts) -> Result<Response, Problem> {
-    if media != Media::Events {
+fn follow(
+    asked: &AuthenticatedRequest,
+    prepared: PreparedQuery,
+    media: AnswerMedia,
+    parts: &Parts,
+) -> Result<Response, RequestProblem> {
+    if media != AnswerMedia::Events {
         let message = "a subscription needs Accept: text/event-stream, or a WebSocket";
-        return Ok(refused(&Problem::of(GraphError::new(Code::Invalid, message)), media));
+        return Ok(refused(&RequestProblem::of(GraphError::new(ErrorCode::Invalid, message)), media));
     }
     let last_seen =
         parts.headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let field = prepared.field();
     let subscriber = prepared.subscriber(&asked.state, &asked.served, &asked.caller, last_seen);
-    let messages = subscribe(subscriber, &asked.state.tasks).map_err(Problem::of)?;
+    let messages = subscribe(subscriber, &asked.state.tasks).map_err(RequestProblem::of)?;
     Ok(stream::events(field, messages))
 }
 
 /// The answer to a query that is not executed. In the older form, a mistake in it is answered with 200.
-pub(super) fn refused(problem: &Problem, media: Media) -> Response {
-    if media == Media::Json && is_about_the_query(problem) {
+pub(super) fn refused(problem: &RequestProblem, media: AnswerMedia) -> Response {
+    if media == AnswerMedia::Json && is_about_the_query(problem) {
         json(StatusCode::OK, media, only_errors(&problem.errors))
     } else {
         problem.respond(media)
     }
 }
 
-fn is_about_the_query(problem: &Problem) -> bool {
+fn is_about_the_query(problem: &RequestProblem) -> bool {
     let of_query = |error: &GraphError| {
         matches!(
             error.code,
-            Code::ParseFailed | Code::ValidationFailed | Code::Invalid | Code::PersistedQueryNotSupported
+            ErrorCode::ParseFailed
+                | ErrorCode::ValidationFailed
+                | ErrorCode::Invalid
+                | ErrorCode::PersistedQueryNotSupported
         )
     };
     problem.status == StatusCode::BAD_REQUEST && problem.errors.iter().all(of_query)

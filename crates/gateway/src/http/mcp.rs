@@ -18,19 +18,19 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::{
-    Params, Problem,
+    Params, RequestProblem,
     answer::json as answer_json,
     enter,
     graphql::{place, too_slow},
-    negotiate::{self, Media},
+    negotiate::{self, AnswerMedia},
     prepared::prepared,
-    record::{Record, span},
+    record::{RequestRecord, span},
 };
 use crate::{
-    error::{Code, GraphError, only_errors},
+    error::{ErrorCode, GraphError, only_errors},
     identity::Caller,
-    mcp::{self, Answer, Era, Fault, Message},
-    state::{Served, State},
+    mcp::{self, ClientMessage, MessageAnswer, MessageFault, ProtocolEra},
+    state::{GatewayState, ServedCluster},
 };
 
 /// The name of a request in spans.
@@ -38,66 +38,66 @@ const ROUTE: &str = "/{cluster}/mcp";
 
 /// Pages of these origins may ask.
 #[derive(Clone, Debug)]
-pub(super) struct Origins(pub(super) Arc<[String]>);
+pub(super) struct AllowedOrigins(pub(super) Arc<[String]>);
 
 /// Serves every method.
 pub(super) async fn serve(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<GatewayState>>,
     Path(cluster): Path<String>,
     Extension(peer): Extension<Peer>,
-    Extension(origins): Extension<Origins>,
+    Extension(origins): Extension<AllowedOrigins>,
     request: Request<Body>,
 ) -> Response {
     let begin = Instant::now();
     if !is_welcome(request.headers(), &origins) {
-        let error = GraphError::new(Code::Forbidden, "pages of this origin may not ask");
-        return Problem::new(StatusCode::FORBIDDEN, error).respond(Media::Json);
+        let error = GraphError::new(ErrorCode::Forbidden, "pages of this origin may not ask");
+        return RequestProblem::new(StatusCode::FORBIDDEN, error).respond(AnswerMedia::Json);
     }
     let (served, caller) = match enter(&state, &cluster, request.headers(), &peer).await {
         Ok(entered) => entered,
         Err(problem) => {
             info!(target: "access", cluster, address = %peer.address.ip(), status = problem.status.as_u16(), "refused");
-            return problem.respond(Media::Json);
+            return problem.respond(AnswerMedia::Json);
         }
     };
     let span = span(&state, (ROUTE, &cluster), &state.traces.parent(request.headers()));
     let answering = timeout(state.limits.request_timeout, respond(&state, &served, &caller, request));
     let response = match span.cover(answering).await {
         Ok(Ok(response)) => response,
-        Ok(Err(problem)) => problem.respond(Media::Json),
-        Err(_) => too_slow().respond(Media::Json),
+        Ok(Err(problem)) => problem.respond(AnswerMedia::Json),
+        Err(_) => too_slow().respond(AnswerMedia::Json),
     };
     let (name, address) = (caller.name, peer.address.ip());
-    let record = Record { state: Arc::clone(&state), cluster, caller: name, address, begin, span };
+    let record = RequestRecord { state: Arc::clone(&state), cluster, caller: name, address, begin, span };
     record.of(response, "answered over MCP")
 }
 
 /// Browsers say which page asks. Only pages of listed origins may: whoever makes a name lead here has the Host of it.
-fn is_welcome(headers: &HeaderMap, origins: &Origins) -> bool {
+fn is_welcome(headers: &HeaderMap, origins: &AllowedOrigins) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let origin = origin.to_str().unwrap_or_default();
     origins.0.iter().any(|listed| listed == origin)
 }
 
 async fn respond(
-    state: &State,
-    served: &Served,
+    state: &GatewayState,
+    served: &ServedCluster,
     caller: &Caller,
     request: Request<Body>,
-) -> Result<Response, Problem> {
+) -> Result<Response, RequestProblem> {
     let (parts, body) = request.into_parts();
     if parts.method != Method::POST {
-        let error = GraphError::new(Code::BadRequest, "use POST: there is no stream to open");
-        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, error));
+        let error = GraphError::new(ErrorCode::BadRequest, "use POST: there is no stream to open");
+        return Err(RequestProblem::new(StatusCode::METHOD_NOT_ALLOWED, error));
     }
     if !negotiate::is_json(&parts.headers) {
-        let error = GraphError::new(Code::BadRequest, "the body must be application/json in UTF-8");
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
+        let error = GraphError::new(ErrorCode::BadRequest, "the body must be application/json in UTF-8");
+        return Err(RequestProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
     }
-    let body = read_up_to(state.limits.max_request_body_bytes, &parts, body)
-        .await
-        .map_err(|unread| Problem::new(unread.code(), GraphError::new(Code::BadRequest, unread.message())))?;
-    let message = match Message::read(&body, &parts.headers) {
+    let body = read_up_to(state.limits.max_request_body_bytes, &parts, body).await.map_err(|unread| {
+        RequestProblem::new(unread.code(), GraphError::new(ErrorCode::BadRequest, unread.message()))
+    })?;
+    let message = match ClientMessage::read(&body, &parts.headers) {
         Ok(message) => message,
         Err(fault) => return Ok(refused(&fault)),
     };
@@ -113,26 +113,26 @@ async fn respond(
     })
 }
 
-fn refused(fault: &Fault) -> Response {
+fn refused(fault: &MessageFault) -> Response {
     told(fault.status, &fault.to_json())
 }
 
 fn told(status: StatusCode, answer: &Value) -> Response {
-    let mut response = answer_json(status, Media::Json, answer.to_string());
+    let mut response = answer_json(status, AnswerMedia::Json, answer.to_string());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 async fn answer(
-    state: &State,
-    served: &Served,
+    state: &GatewayState,
+    served: &ServedCluster,
     caller: &Caller,
-    message: &Message,
-) -> Result<Answer, Problem> {
+    message: &ClientMessage,
+) -> Result<MessageAnswer, RequestProblem> {
     Ok(match (message.method.as_str(), message.era) {
-        ("initialize", Era::Legacy) => Ok(mcp::initialized(message)),
-        ("ping", Era::Legacy) => Ok(message.result(json!({}))),
-        ("server/discover", Era::Modern) => Ok(message.discovered()),
+        ("initialize", ProtocolEra::Legacy) => Ok(mcp::initialized(message)),
+        ("ping", ProtocolEra::Legacy) => Ok(message.result(json!({}))),
+        ("server/discover", ProtocolEra::Modern) => Ok(message.discovered()),
         ("tools/list", _) if message.params.get("cursor").is_some_and(|cursor| !cursor.is_null()) => {
             Err(message.invalid("there is no such cursor: the list has one page"))
         }
@@ -146,14 +146,19 @@ async fn answer(
 }
 
 /// The tools of a cluster. To try many documents takes a while.
-fn listed(state: &State, served: &Served) -> Value {
+fn listed(state: &GatewayState, served: &ServedCluster) -> Value {
     let (known, api) = (state.persisted.operations(), &served.endpoint.api);
     let make = || mcp::listed(api, &known, state.limits.bounds());
     tokio::task::block_in_place(|| served.endpoint.tools.of(&known, make))
 }
 
 /// Calls a tool. What is wrong with its arguments is an answer, from which a model may learn.
-async fn called(state: &State, served: &Served, caller: &Caller, message: &Message) -> Answer {
+async fn called(
+    state: &GatewayState,
+    served: &ServedCluster,
+    caller: &Caller,
+    message: &ClientMessage,
+) -> MessageAnswer {
     let name = message.params.get("name").and_then(Value::as_str).unwrap_or_default();
     let known = state.persisted.operations();
     let tool = mcp::find(&served.endpoint, &known, name, state.limits.bounds());
@@ -185,7 +190,7 @@ async fn called(state: &State, served: &Served, caller: &Caller, message: &Messa
     Ok(content(message, &String::from_utf8_lossy(&json), is_error))
 }
 
-fn content(message: &Message, text: &str, is_error: bool) -> Value {
+fn content(message: &ClientMessage, text: &str, is_error: bool) -> Value {
     message.result(json!({"content": [{"type": "text", "text": text}], "isError": is_error}))
 }
 

@@ -4,7 +4,7 @@ use http::{HeaderMap, header};
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Media {
+pub enum AnswerMedia {
     /// `application/json`.
     Json,
     /// `application/graphql-response+json`.
@@ -13,7 +13,7 @@ pub enum Media {
     Events,
 }
 
-impl Media {
+impl AnswerMedia {
     /// The header `Content-Type`.
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -24,23 +24,23 @@ impl Media {
 }
 
 /// The form that a client accepts; if it names several, the one that it likes best, or else the first.
-pub fn accepted(headers: &HeaderMap) -> Option<Media> {
-    let (mut is_named, mut best): (bool, Option<(f32, Media)>) = (false, None);
+pub fn accepted(headers: &HeaderMap) -> Option<AnswerMedia> {
+    let (mut is_named, mut best): (bool, Option<(f32, AnswerMedia)>) = (false, None);
     let values = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     for part in values.flat_map(|value| value.split(',')) {
         let (name, quality) = weighed(part);
         is_named |= !name.is_empty();
         let media = match name.as_str() {
-            "application/graphql-response+json" => Media::Response,
-            "application/json" | "*/*" | "application/*" => Media::Json,
-            "text/event-stream" => Media::Events,
+            "application/graphql-response+json" => AnswerMedia::Response,
+            "application/json" | "*/*" | "application/*" => AnswerMedia::Json,
+            "text/event-stream" => AnswerMedia::Events,
             _ => continue,
         };
         if quality > 0.0 && best.is_none_or(|(known, _)| quality > known) {
             best = Some((quality, media));
         }
     }
-    best.map_or_else(|| (!is_named).then_some(Media::Json), |(_, media)| Some(media))
+    best.map_or_else(|| (!is_named).then_some(AnswerMedia::Json), |(_, media)| Some(media))
 }
 
 /// What a part of such a header names, in lower case, and how much that is wanted: from 0 to 1.
@@ -104,25 +104,25 @@ mod tests {
     #[test]
     fn the_form_that_is_liked_best_counts() {
         let table = [
-            (None, Some(Media::Json)),
-            (Some("*/*"), Some(Media::Json)),
-            (Some("application/graphql-response+json"), Some(Media::Response)),
+            (None, Some(AnswerMedia::Json)),
+            (Some("*/*"), Some(AnswerMedia::Json)),
+            (Some("application/graphql-response+json"), Some(AnswerMedia::Response)),
             (
                 Some("application/graphql-response+json; charset=utf-8, application/json;q=0.9"),
-                Some(Media::Response),
+                Some(AnswerMedia::Response),
             ),
-            (Some("text/html, application/json"), Some(Media::Json)),
-            (Some("text/event-stream, */*"), Some(Media::Events)),
+            (Some("text/html, application/json"), Some(AnswerMedia::Json)),
+            (Some("text/event-stream, */*"), Some(AnswerMedia::Events)),
             (Some("text/html"), None),
-            (Some("application/json;q=0.5, application/graphql-response+json"), Some(Media::Response)),
-            (Some("*/*; Q = 0.1, text/event-stream;q=0.2"), Some(Media::Events)),
-            (Some("application/json, application/graphql-response+json"), Some(Media::Json)),
+            (Some("application/json;q=0.5, application/graphql-response+json"), Some(AnswerMedia::Response)),
+            (Some("*/*; Q = 0.1, text/event-stream;q=0.2"), Some(AnswerMedia::Events)),
+            (Some("application/json, application/graphql-response+json"), Some(AnswerMedia::Json)),
             (
                 Some("application/json;q=0.000, application/graphql-response+json;q=0.1"),
-                Some(Media::Response),
+                Some(AnswerMedia::Response),
             ),
             (Some("application/json;q=0"), None),
-            (Some(" , "), Some(Media::Json)),
+            (Some(" , "), Some(AnswerMedia::Json)),
         ];
         for (accept, expected) in table {
             let mut headers = HeaderMap::new();

@@ -38,22 +38,23 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const IMAGE: &str = "image/svg+xml";
 
 /// A file of the bundle.
-struct Asset {
+struct ConsoleAsset {
     path: &'static str,
     content_type: &'static str,
     plain: &'static [u8],
     /// Compressed bytes and tag, computed at the first request.
-    sent: OnceLock<Sent>,
+    sent: OnceLock<PackedAsset>,
 }
 
-struct Sent {
+struct PackedAsset {
     tag: String,
     packed: Bytes,
 }
 
-static START: Asset = asset("/", HTML, include_bytes!("../../console/dist/start.html"));
-static CONSOLE: Asset = asset("/{cluster}/graphql", HTML, include_bytes!("../../console/dist/console.html"));
-static ASSETS: [Asset; 6] = [
+static START: ConsoleAsset = asset("/", HTML, include_bytes!("../../console/dist/start.html"));
+static CONSOLE: ConsoleAsset =
+    asset("/{cluster}/graphql", HTML, include_bytes!("../../console/dist/console.html"));
+static ASSETS: [ConsoleAsset; 6] = [
     asset("/assets/start.js", SCRIPT, include_bytes!("../../console/dist/start.js")),
     asset("/assets/start.css", STYLE, include_bytes!("../../console/dist/start.css")),
     asset("/assets/console.js", SCRIPT, include_bytes!("../../console/dist/console.js")),
@@ -62,8 +63,8 @@ static ASSETS: [Asset; 6] = [
     asset("/assets/licenses.txt", TEXT, include_bytes!("../../console/dist/licenses.txt")),
 ];
 
-const fn asset(path: &'static str, content_type: &'static str, plain: &'static [u8]) -> Asset {
-    Asset { path, content_type, plain, sent: OnceLock::new() }
+const fn asset(path: &'static str, content_type: &'static str, plain: &'static [u8]) -> ConsoleAsset {
+    ConsoleAsset { path, content_type, plain, sent: OnceLock::new() }
 }
 
 /// The routes of the start page and of the files. Each has a route of its own: a cluster may be called `assets`.
@@ -84,9 +85,9 @@ pub(super) async fn console_for_people(request: Request, next: Next) -> Response
     }
 }
 
-impl Asset {
+impl ConsoleAsset {
     fn answer(&self, asked: &HeaderMap) -> Response {
-        let Sent { tag, packed } = self.sent.get_or_init(|| self.prepare());
+        let PackedAsset { tag, packed } = self.sent.get_or_init(|| self.prepare());
         let is_packed = accepts_gzip(asked);
         let body = if is_packed { packed.clone() } else { Bytes::from_static(self.plain) };
         let tag = if is_packed { format!("\"{tag}-gzip\"") } else { format!("\"{tag}\"") };
@@ -110,14 +111,14 @@ impl Asset {
         response
     }
 
-    fn prepare(&self) -> Sent {
+    fn prepare(&self) -> PackedAsset {
         let digest: [u8; 32] = Sha256::digest(self.plain).into();
         let tag = BASE64_URL_SAFE_NO_PAD.encode(&digest[..16]);
         let packed = tokio::task::block_in_place(|| {
             let mut encoder = GzEncoder::new(Vec::with_capacity(self.plain.len() / 2), Compression::best());
             encoder.write_all(self.plain).and_then(|()| encoder.finish())
         });
-        Sent { tag, packed: packed.map(Bytes::from).unwrap_or_default() }
+        PackedAsset { tag, packed: packed.map(Bytes::from).unwrap_or_default() }
     }
 }
 

@@ -3,8 +3,8 @@
 use apollo_compiler::response::JsonMap;
 use serde::{Deserialize, Deserializer};
 
-use super::Problem;
-use crate::persisted::Named;
+use super::RequestProblem;
+use crate::persisted::QueryReference;
 
 /// The parameters of one query.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,8 +30,8 @@ fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
 
 impl Params {
     /// The query that they name.
-    pub fn named(&self) -> Named<'_> {
-        Named {
+    pub fn named(&self) -> QueryReference<'_> {
+        QueryReference {
             query: self.query.as_deref(),
             document_id: self.document_id.as_deref(),
             extensions: self.extensions.as_ref(),
@@ -41,7 +41,7 @@ impl Params {
 
 /// One request, or several.
 #[derive(Debug)]
-pub enum Sent {
+pub enum SentQueries {
     /// One.
     One(Box<Params>),
     /// Several, each with its own answer.
@@ -49,32 +49,33 @@ pub enum Sent {
 }
 
 /// The parameters of a body.
-pub fn of_body(body: &[u8], max_batch: usize) -> Result<Sent, Problem> {
-    let invalid =
-        |error: serde_json::Error| Problem::bad_request(format!("the body is no GraphQL request: {error}"));
+pub fn of_body(body: &[u8], max_batch: usize) -> Result<SentQueries, RequestProblem> {
+    let invalid = |error: serde_json::Error| {
+        RequestProblem::bad_request(format!("the body is no GraphQL request: {error}"))
+    };
     let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if begins != Some(&b'[') {
         let params: Params = serde_json::from_slice(body).map_err(invalid)?;
-        return Ok(Sent::One(Box::new(params)));
+        return Ok(SentQueries::One(Box::new(params)));
     }
     let batch: Vec<Params> = serde_json::from_slice(body).map_err(invalid)?;
     if max_batch > 0 && batch.len() > max_batch {
         let message = format!("batch size {} exceeds maximum allowed batch size of {max_batch}", batch.len());
-        return Err(Problem::bad_request(message));
+        return Err(RequestProblem::bad_request(message));
     }
     if batch.is_empty() {
-        return Err(Problem::bad_request("Must provide an operation."));
+        return Err(RequestProblem::bad_request("Must provide an operation."));
     }
-    Ok(Sent::Batch(batch))
+    Ok(SentQueries::Batch(batch))
 }
 
 /// The parameters of a URL.
-pub fn of_query(query: &str) -> Result<Params, Problem> {
+pub fn of_query(query: &str) -> Result<Params, RequestProblem> {
     let mut params = Params::default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let json = || {
             serde_json::from_str(&value)
-                .map_err(|_| Problem::bad_request(format!("{name} is no JSON object")))
+                .map_err(|_| RequestProblem::bad_request(format!("{name} is no JSON object")))
         };
         match &*name {
             "query" => params.query = Some(value.into_owned()),
@@ -98,8 +99,8 @@ mod tests {
     fn requests_are_read_strictly() {
         let read =
             |body: &str| of_body(body.as_bytes(), 2).map_err(|problem| problem.errors[0].message.clone());
-        assert!(matches!(read(r#"{"query":"{a}","variables":null,"x":1}"#), Ok(Sent::One(_))));
-        assert!(matches!(read(r#"[{"query":"{a}"},{}]"#), Ok(Sent::Batch(_))));
+        assert!(matches!(read(r#"{"query":"{a}","variables":null,"x":1}"#), Ok(SentQueries::One(_))));
+        assert!(matches!(read(r#"[{"query":"{a}"},{}]"#), Ok(SentQueries::Batch(_))));
         for wrong in [
             r#"{"query":1}"#,
             r#"{"query":"{a}","variables":"x"}"#,

@@ -8,41 +8,41 @@ use flate2::{Compression, write::GzEncoder};
 use futures::{StreamExt as _, future::BoxFuture, stream};
 use tokio::sync::mpsc;
 
-use crate::execute::{Part, Sink, Stopped};
+use crate::execute::{AnswerPart, AnswerSink, StopReason};
 
 /// The work that makes an answer. It returns the answer unless that was handed on.
-type Work = BoxFuture<'static, Result<Option<Vec<u8>>, Stopped>>;
+type AnswerWork = BoxFuture<'static, Result<Option<Vec<u8>>, StopReason>>;
 
 /// An answer, or its beginning.
-pub enum Made {
+pub enum MadeAnswer {
     /// The whole answer.
     Whole(Vec<u8>),
     /// The parts of an answer that is not finished.
-    Begun(Begun),
+    Begun(BegunAnswer),
 }
 
 /// An answer that is being made.
-pub struct Begun {
-    parts: Parts,
-    rest: Rest,
+pub struct BegunAnswer {
+    parts: AnswerParts,
+    rest: RemainingWork,
 }
 
 /// The work that is left.
-pub struct Rest {
-    work: Work,
+pub struct RemainingWork {
+    work: AnswerWork,
     /// Says when nobody reads any more.
-    reader: mpsc::Sender<Part>,
+    reader: mpsc::Sender<AnswerPart>,
 }
 
 /// The end of an answer that has left before it was whole.
 #[derive(Debug)]
-pub enum Ended {
+pub enum AnswerEnd {
     /// All of it was read.
     Whole,
     /// The reader has gone.
     Left,
     /// The rest could not be had.
-    Broken(Stopped),
+    Broken(StopReason),
 }
 
 /// The answer broke off: its connection does, too, so that nobody takes it for a whole one.
@@ -51,62 +51,62 @@ pub enum Ended {
 struct BrokenOff;
 
 /// The parts of an answer as they leave.
-struct Parts {
-    first: Option<Part>,
-    others: mpsc::Receiver<Part>,
+struct AnswerParts {
+    first: Option<AnswerPart>,
+    others: mpsc::Receiver<AnswerPart>,
     packer: Option<GzEncoder<Vec<u8>>>,
     is_over: bool,
 }
 
 /// Makes an answer until it is whole, or as large as `room`.
-pub async fn make<W>(room: usize, work: impl FnOnce(Sink) -> W) -> Made
+pub async fn make<W>(room: usize, work: impl FnOnce(AnswerSink) -> W) -> MadeAnswer
 where
-    W: Future<Output = Result<Option<Vec<u8>>, Stopped>> + Send + 'static,
+    W: Future<Output = Result<Option<Vec<u8>>, StopReason>> + Send + 'static,
 {
     let (sender, mut others) = mpsc::channel(1);
     let reader = sender.clone();
-    let mut work: Work = Box::pin(work(Sink::handed_on(room, sender)));
+    let mut work: AnswerWork = Box::pin(work(AnswerSink::handed_on(room, sender)));
     let first = tokio::select! {
         biased;
-        Ok(Some(whole)) = &mut work => return Made::Whole(whole),
+        Ok(Some(whole)) = &mut work => return MadeAnswer::Whole(whole),
         first = others.recv() => first,
     };
-    let parts = Parts { first, others, packer: None, is_over: false };
-    Made::Begun(Begun { parts, rest: Rest { work, reader } })
+    let parts = AnswerParts { first, others, packer: None, is_over: false };
+    MadeAnswer::Begun(BegunAnswer { parts, rest: RemainingWork { work, reader } })
 }
 
-impl Begun {
+impl BegunAnswer {
     /// The body, and the work that has to be done for it.
-    pub fn leave(mut self, is_packed: bool) -> (Body, Rest) {
+    pub fn leave(mut self, is_packed: bool) -> (Body, RemainingWork) {
         self.parts.packer = is_packed.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
         let parts = stream::unfold(self.parts, next).boxed();
         (Body::from_stream(parts), self.rest)
     }
 }
 
-impl Rest {
+impl RemainingWork {
     /// Does the work while somebody reads.
-    pub async fn run(self) -> Ended {
+    pub async fn run(self) -> AnswerEnd {
         tokio::select! {
             ended = self.work => match ended {
-                Ok(_) => Ended::Whole,
-                Err(Stopped::Gone) => Ended::Left,
-                Err(stopped) => Ended::Broken(stopped),
+                Ok(_) => AnswerEnd::Whole,
+                Err(StopReason::Gone) => AnswerEnd::Left,
+                Err(stopped) => AnswerEnd::Broken(stopped),
             },
-            () = self.reader.closed() => Ended::Left,
+            () = self.reader.closed() => AnswerEnd::Left,
         }
     }
 }
 
-async fn next(mut parts: Parts) -> Option<(Result<Bytes, BrokenOff>, Parts)> {
+async fn next(mut parts: AnswerParts) -> Option<(Result<Bytes, BrokenOff>, AnswerParts)> {
     while !parts.is_over {
         let part = match parts.first.take() {
             Some(first) => Some(first),
             None => parts.others.recv().await,
         };
         let bytes = match part {
-            Some(Part::Bytes(bytes)) => parts.packed(bytes),
-            Some(Part::End) => parts.end(),
+            Some(AnswerPart::Bytes(bytes)) => parts.packed(bytes),
+            Some(AnswerPart::End) => parts.end(),
             None => {
                 parts.is_over = true;
                 // What was written before leaves first.
@@ -121,7 +121,7 @@ async fn next(mut parts: Parts) -> Option<(Result<Bytes, BrokenOff>, Parts)> {
     None
 }
 
-impl Parts {
+impl AnswerParts {
     fn packed(&mut self, bytes: Bytes) -> Result<Bytes, BrokenOff> {
         let Some(packer) = &mut self.packer else { return Ok(bytes) };
         packer.write_all(&bytes).map_err(|_| BrokenOff)?;
@@ -143,20 +143,20 @@ mod tests {
 
     use super::*;
     use crate::{
-        error::{Code, GraphError},
+        error::{ErrorCode, GraphError},
         execute::PART,
     };
 
     /// Writes texts, and then ends or breaks off.
-    async fn made(texts: &'static [(u8, usize)], is_broken: bool) -> Made {
-        let work = async move |mut sink: Sink| {
+    async fn made(texts: &'static [(u8, usize)], is_broken: bool) -> MadeAnswer {
+        let work = async move |mut sink: AnswerSink| {
             for (letter, count) in texts {
                 sink.out.resize(sink.out.len() + count, *letter);
                 sink.pass().await?;
             }
             if is_broken {
                 sink.flush().await?;
-                return Err(Stopped::Broken(GraphError::new(Code::Unavailable, "gone")));
+                return Err(StopReason::Broken(GraphError::new(ErrorCode::Unavailable, "gone")));
             }
             sink.end().await
         };
@@ -174,14 +174,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_answer_is_whole_and_a_large_one_comes_in_parts() {
-        let Made::Whole(whole) = made(&[(b'a', 3), (b'b', PART - 4)], false).await else { panic!("parts") };
+        let MadeAnswer::Whole(whole) = made(&[(b'a', 3), (b'b', PART - 4)], false).await else {
+            panic!("parts")
+        };
         assert_eq!(whole.len(), PART - 1);
         for is_packed in [false, true] {
             let large = made(&[(b'a', PART), (b'b', 3 * PART), (b'c', 1)], false).await;
-            let Made::Begun(begun) = large else { panic!("a whole") };
+            let MadeAnswer::Begun(begun) = large else { panic!("a whole") };
             let (body, rest) = begun.leave(is_packed);
             let ((mut got, is_whole), ended) = tokio::join!(read(body), rest.run());
-            assert!(is_whole && matches!(ended, Ended::Whole), "{ended:?}");
+            assert!(is_whole && matches!(ended, AnswerEnd::Whole), "{ended:?}");
             if is_packed {
                 let mut plain = Vec::new();
                 flate2::read::GzDecoder::new(&got[..]).read_to_end(&mut plain).unwrap();
@@ -195,13 +197,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_breaks_off_has_no_end() {
-        let Made::Begun(begun) = made(&[(b'a', PART), (b'b', 1)], true).await else { panic!("a whole") };
+        let MadeAnswer::Begun(begun) = made(&[(b'a', PART), (b'b', 1)], true).await else {
+            panic!("a whole")
+        };
         let (body, rest) = begun.leave(false);
         let ((got, is_whole), ended) = tokio::join!(read(body), rest.run());
-        assert!(!is_whole && matches!(ended, Ended::Broken(_)), "{ended:?}");
+        assert!(!is_whole && matches!(ended, AnswerEnd::Broken(_)), "{ended:?}");
         assert_eq!(got.len(), PART + 1, "what was written has left");
         // Work that is given up is no end either.
-        let Made::Begun(begun) = made(&[(b'a', PART)], false).await else { panic!("a whole") };
+        let MadeAnswer::Begun(begun) = made(&[(b'a', PART)], false).await else { panic!("a whole") };
         let (body, rest) = begun.leave(false);
         drop(rest);
         assert!(!read(body).await.1);
@@ -209,11 +213,12 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_works_for_a_reader_who_has_gone() {
-        let Made::Begun(begun) = made(&[(b'a', 2 * PART), (b'b', PART), (b'c', PART)], false).await else {
+        let MadeAnswer::Begun(begun) = made(&[(b'a', 2 * PART), (b'b', PART), (b'c', PART)], false).await
+        else {
             panic!("a whole")
         };
         let (body, rest) = begun.leave(false);
         drop(body);
-        assert!(matches!(rest.run().await, Ended::Left));
+        assert!(matches!(rest.run().await, AnswerEnd::Left));
     }
 }

@@ -8,42 +8,48 @@ use apollo_compiler::{
 use http::StatusCode;
 use portolan_runtime::traces::Span;
 
-use super::{Params, Problem};
+use super::{Params, RequestProblem};
 use crate::{
-    error::{Code, GraphError},
-    execute::{self, Asking, Sink, Stopped, null_conditions},
+    error::{ErrorCode, GraphError},
+    execute::{self, AnswerSink, RequestContext, StopReason, null_conditions},
     identity::Caller,
-    memory::{Reading, Wishes},
-    plan::Plan,
-    state::{Served, State},
+    memory::{MemoryReading, MemoryWishes},
+    plan::QueryPlan,
+    state::{GatewayState, ServedCluster},
     subscribe::Subscriber,
 };
 
 /// A query that is ready for execution.
-pub struct Prepared {
-    plan: Arc<Plan>,
+pub struct PreparedQuery {
+    plan: Arc<QueryPlan>,
     variables: Valid<JsonMap>,
-    wishes: Wishes,
+    wishes: MemoryWishes,
 }
 
 /// Prepares a query, or says what is wrong with it.
-pub fn prepared(state: &State, served: &Served, params: &Params) -> Result<Prepared, Problem> {
-    let query = state.persisted.text(params.named()).map_err(Problem::of)?;
+pub fn prepared(
+    state: &GatewayState,
+    served: &ServedCluster,
+    params: &Params,
+) -> Result<PreparedQuery, RequestProblem> {
+    let query = state.persisted.text(params.named()).map_err(RequestProblem::of)?;
     let endpoint = &served.endpoint;
     let plan = endpoint.plan(&query, params.operation_name.as_deref(), state.limits.bounds());
-    let plan = plan.map_err(|errors| Problem::with(StatusCode::BAD_REQUEST, errors))?;
+    let plan = plan.map_err(|errors| RequestProblem::with(StatusCode::BAD_REQUEST, errors))?;
     let none = JsonMap::new();
     let given = params.variables.as_ref().unwrap_or(&none);
-    let variables = coerce_variable_values(&endpoint.api.schema, &plan.operation, given)
-        .map_err(|error| Problem::of(GraphError::new(Code::Invalid, error.message().to_string())))?;
+    let variables =
+        coerce_variable_values(&endpoint.api.schema, &plan.operation, given).map_err(|error| {
+            RequestProblem::of(GraphError::new(ErrorCode::Invalid, error.message().to_string()))
+        })?;
     if let Some(error) = null_conditions(&plan, &variables) {
-        return Err(Problem::of(error));
+        return Err(RequestProblem::of(error));
     }
-    let wishes = Wishes::of(params.extensions.as_ref()).map_err(Problem::of)?;
-    Ok(Prepared { plan, variables, wishes })
+    let wishes = MemoryWishes::of(params.extensions.as_ref()).map_err(RequestProblem::of)?;
+    Ok(PreparedQuery { plan, variables, wishes })
 }
 
-impl Prepared {
+impl PreparedQuery {
     /// Returns `true` for a subscription.
     pub fn is_subscription(&self) -> bool {
         self.plan.kind == OperationType::Subscription
@@ -63,17 +69,17 @@ impl Prepared {
     }
 
     /// Fails for a mutation that comes by GET.
-    pub fn check_method(&self, may_write: bool) -> Result<(), Problem> {
+    pub fn check_method(&self, may_write: bool) -> Result<(), RequestProblem> {
         if self.plan.kind == OperationType::Mutation && !may_write {
-            let error = GraphError::new(Code::BadRequest, "a mutation needs POST");
-            return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, error));
+            let error = GraphError::new(ErrorCode::BadRequest, "a mutation needs POST");
+            return Err(RequestProblem::new(StatusCode::METHOD_NOT_ALLOWED, error));
         }
         Ok(())
     }
 
     /// Executes it and returns the answer.
-    pub async fn execute(&self, state: &State, served: &Served, caller: &Caller) -> Vec<u8> {
-        let reading = Reading::new(self.wishes, caller.name.clone());
+    pub async fn execute(&self, state: &GatewayState, served: &ServedCluster, caller: &Caller) -> Vec<u8> {
+        let reading = MemoryReading::new(self.wishes, caller.name.clone());
         let asking = self.asking((state, served, caller), &reading);
         let mut answer = execute::whole_answer(asking, &self.plan).await;
         reading.tell(&mut answer);
@@ -81,8 +87,12 @@ impl Prepared {
     }
 
     /// Executes it and writes the answer.
-    pub async fn write(&self, who: (&State, &Served, &Caller), sink: &mut Sink) -> Result<(), Stopped> {
-        let reading = Reading::new(self.wishes, who.2.name.clone());
+    pub async fn write(
+        &self,
+        who: (&GatewayState, &ServedCluster, &Caller),
+        sink: &mut AnswerSink,
+    ) -> Result<(), StopReason> {
+        let reading = MemoryReading::new(self.wishes, who.2.name.clone());
         execute::answer(self.asking(who, &reading), &self.plan, sink).await?;
         // The end of the answer has not left yet.
         reading.tell(&mut sink.out);
@@ -91,10 +101,10 @@ impl Prepared {
 
     fn asking<'a>(
         &'a self,
-        (state, served, caller): (&State, &'a Served, &'a Caller),
-        reading: &'a Reading,
-    ) -> Asking<'a> {
-        Asking {
+        (state, served, caller): (&GatewayState, &'a ServedCluster, &'a Caller),
+        reading: &'a MemoryReading,
+    ) -> RequestContext<'a> {
+        RequestContext {
             endpoint: &served.endpoint,
             authorization: &caller.authorization,
             variables: &self.variables,
@@ -106,8 +116,8 @@ impl Prepared {
     /// The subscriber that it makes.
     pub fn subscriber(
         self,
-        state: &Arc<State>,
-        served: &Served,
+        state: &Arc<GatewayState>,
+        served: &ServedCluster,
         caller: &Caller,
         last_seen: Option<String>,
     ) -> Subscriber {

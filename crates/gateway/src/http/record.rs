@@ -8,14 +8,14 @@ use portolan_runtime::traces::{Parent, Span};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use super::parts::{Ended, Rest};
-use crate::state::State;
+use super::parts::{AnswerEnd, RemainingWork};
+use crate::state::GatewayState;
 
 /// The name of a request to a cluster in spans.
 pub const ROUTE: &str = "/{cluster}/graphql";
 
 /// The span of a request, which is called like its route.
-pub fn span(state: &State, (route, cluster): (&'static str, &str), parent: &Parent) -> Span {
+pub fn span(state: &GatewayState, (route, cluster): (&'static str, &str), parent: &Parent) -> Span {
     let span = state.traces.request(route, parent);
     span.note("http.route", || route.into());
     span.note("portolan.cluster", || cluster.to_owned().into());
@@ -34,9 +34,9 @@ pub fn result(status: StatusCode) -> &'static str {
 }
 
 /// A request of a known caller.
-pub struct Record {
+pub struct RequestRecord {
     /// The state of the gateway.
-    pub state: Arc<State>,
+    pub state: Arc<GatewayState>,
     /// The cluster.
     pub cluster: String,
     /// The name of the caller.
@@ -49,7 +49,7 @@ pub struct Record {
     pub span: Span,
 }
 
-impl Record {
+impl RequestRecord {
     /// Says that a request is answered.
     pub fn of(&self, response: Response, message: &str) -> Response {
         let status = response.status();
@@ -58,12 +58,12 @@ impl Record {
     }
 
     /// Makes the rest of an answer that has begun, and says how it ended.
-    pub async fn until_whole(self, rest: Rest) {
+    pub async fn until_whole(self, rest: RemainingWork) {
         let end = self.begin + self.state.limits.request_timeout;
         let (result, message) = match timeout_at(end, self.span.cover(rest.run())).await {
-            Ok(Ended::Whole) => ("ok", "answered"),
-            Ok(Ended::Left) => ("ok", "the client left before the end of the answer"),
-            Ok(Ended::Broken(reason)) => {
+            Ok(AnswerEnd::Whole) => ("ok", "answered"),
+            Ok(AnswerEnd::Left) => ("ok", "the client left before the end of the answer"),
+            Ok(AnswerEnd::Broken(reason)) => {
                 warn!(cluster = self.cluster, ?reason, "an answer broke off");
                 ("failed", "the answer broke off")
             }

@@ -10,16 +10,16 @@ use axum::{
 use http::{HeaderMap, HeaderValue, header};
 use portolan_runtime::server::Peer;
 
-use super::{Problem, enter};
-use crate::state::State;
+use super::{RequestProblem, enter};
+use crate::state::GatewayState;
 
 /// `GET /{cluster}/schema.graphql`.
 pub async fn serve(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<GatewayState>>,
     Path(cluster): Path<String>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, RequestProblem> {
     let (served, ..) = enter(&state, &cluster, &headers, &peer).await?;
     let mut response = Response::new(served.endpoint.api.sdl().into());
     let headers = response.headers_mut();

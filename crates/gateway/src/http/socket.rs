@@ -25,12 +25,12 @@ use tokio::{
     time::{Instant, interval_at, timeout},
 };
 
-use super::{Params, Problem, graphql, identify, prepared, record};
+use super::{Params, RequestProblem, graphql, identify, prepared, record};
 use crate::{
-    error::Code,
+    error::ErrorCode,
     identity::Caller,
-    state::{Served, State},
-    subscribe::{Message, subscribe},
+    state::{GatewayState, ServedCluster},
+    subscribe::{SubscriptionMessage, subscribe},
 };
 
 /// Limit for the first message.
@@ -43,7 +43,7 @@ const MAX_OPERATIONS: usize = 100;
 const WAITING: usize = 16;
 
 #[derive(Deserialize)]
-struct Said {
+struct SocketMessage {
     #[serde(rename = "type")]
     kind: String,
     id: Option<String>,
@@ -51,18 +51,18 @@ struct Said {
 }
 
 /// The code and the reason of a close.
-type Close = (u16, &'static str);
+type CloseReason = (u16, &'static str);
 
-const INVALID: Close = (4400, "Invalid message");
-const UNAUTHORIZED: Close = (4401, "Unauthorized");
-const FORBIDDEN: Close = (4403, "Forbidden");
-const UNSPOKEN: Close = (4406, "Subprotocol not acceptable");
-const TOO_LATE: Close = (4408, "Connection initialisation timeout");
-const TWICE: Close = (4429, "Too many initialisation requests");
+const INVALID: CloseReason = (4400, "Invalid message");
+const UNAUTHORIZED: CloseReason = (4401, "Unauthorized");
+const FORBIDDEN: CloseReason = (4403, "Forbidden");
+const UNSPOKEN: CloseReason = (4406, "Subprotocol not acceptable");
+const TOO_LATE: CloseReason = (4408, "Connection initialisation timeout");
+const TWICE: CloseReason = (4429, "Too many initialisation requests");
 
 /// Serves one socket.
 pub async fn serve(
-    state: Arc<State>,
+    state: Arc<GatewayState>,
     (cluster, peer): (String, Peer),
     parent: Parent,
     token: Option<SecretString>,
@@ -89,8 +89,15 @@ pub async fn serve(
     }
     let (sender, outgoing) = mpsc::channel(WAITING);
     let tasks = state.tasks.child();
-    let session =
-        Session { state, served, caller, parent, sender, tasks: tasks.clone(), running: HashMap::new() };
+    let session = SocketSession {
+        state,
+        served,
+        caller,
+        parent,
+        sender,
+        tasks: tasks.clone(),
+        running: HashMap::new(),
+    };
     let close = conversed(session, outgoing, (&mut sink, &mut source)).await;
     tasks.cancel();
     if let Some(close) = close {
@@ -100,10 +107,10 @@ pub async fn serve(
 
 /// Hears and says until one side ends. Returns how to close, unless that is done.
 async fn conversed(
-    mut session: Session,
+    mut session: SocketSession,
     mut outgoing: mpsc::Receiver<Frame>,
     (sink, source): (&mut SplitSink<WebSocket, Frame>, &mut SplitStream<WebSocket>),
-) -> Option<Close> {
+) -> Option<CloseReason> {
     let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     loop {
         let frame = tokio::select! {
@@ -128,12 +135,12 @@ async fn conversed(
     }
 }
 
-async fn end(sink: &mut SplitSink<WebSocket, Frame>, close: Close) {
+async fn end(sink: &mut SplitSink<WebSocket, Frame>, close: CloseReason) {
     // The client may be gone already.
     let _ = sink.send(closing(close)).await;
 }
 
-fn closing((code, reason): Close) -> Frame {
+fn closing((code, reason): CloseReason) -> Frame {
     Frame::Close(Some(CloseFrame { code, reason: reason.into() }))
 }
 
@@ -157,7 +164,7 @@ async fn first(
 
 /// What a message is; empty for what is none.
 fn kind(text: &str) -> String {
-    serde_json::from_str(text).map(|said: Said| said.kind).unwrap_or_default()
+    serde_json::from_str(text).map(|said: SocketMessage| said.kind).unwrap_or_default()
 }
 
 fn pong() -> String {
@@ -174,13 +181,13 @@ fn bare(words: &str) -> &str {
 
 /// Authenticates by the first message.
 async fn initialised(
-    state: &State,
+    state: &GatewayState,
     cluster: &str,
     peer: &Peer,
     token: Option<SecretString>,
     text: &str,
-) -> Result<(Served, Caller), Close> {
-    let said: Said = serde_json::from_str(text).map_err(|_| INVALID)?;
+) -> Result<(ServedCluster, Caller), CloseReason> {
+    let said: SocketMessage = serde_json::from_str(text).map_err(|_| INVALID)?;
     if said.kind != "connection_init" {
         return Err(UNAUTHORIZED);
     }
@@ -192,27 +199,27 @@ async fn initialised(
     identify(state, cluster, &token, peer).await.map_err(|_| FORBIDDEN)
 }
 
-struct Session {
-    state: Arc<State>,
-    served: Served,
+struct SocketSession {
+    state: Arc<GatewayState>,
+    served: ServedCluster,
     caller: Caller,
     parent: Parent,
     sender: mpsc::Sender<Frame>,
     tasks: Tasks,
-    running: HashMap<String, Running>,
+    running: HashMap<String, RunningOperation>,
 }
 
 /// An operation that may still say something.
-struct Running {
+struct RunningOperation {
     tasks: Tasks,
     /// `true` once its last message is on its way, so that its id is free before the client hears of it.
     is_over: Arc<AtomicBool>,
 }
 
-impl Session {
+impl SocketSession {
     /// Hears a message. Returns what is answered at once: who takes from the queue must not wait for room in it.
-    fn hear(&mut self, text: &str) -> Result<Option<Frame>, Close> {
-        let said: Said = serde_json::from_str(text).map_err(|_| INVALID)?;
+    fn hear(&mut self, text: &str) -> Result<Option<Frame>, CloseReason> {
+        let said: SocketMessage = serde_json::from_str(text).map_err(|_| INVALID)?;
         match (said.kind.as_str(), said.id, said.payload) {
             ("ping", ..) => return Ok(Some(Frame::Text(pong().into()))),
             ("pong", ..) => {}
@@ -228,7 +235,7 @@ impl Session {
         Ok(None)
     }
 
-    fn begin(&mut self, id: String, payload: &RawValue) -> Result<(), Close> {
+    fn begin(&mut self, id: String, payload: &RawValue) -> Result<(), CloseReason> {
         let params: Params = serde_json::from_str(payload.get()).map_err(|_| INVALID)?;
         self.running.retain(|_, running| !running.is_over.load(Ordering::Relaxed));
         if self.running.contains_key(&id) {
@@ -238,8 +245,9 @@ impl Session {
             return Err((4429, "Too many operations"));
         }
         let (tasks, is_over) = (self.tasks.child(), Arc::<AtomicBool>::default());
-        self.running.insert(id.clone(), Running { tasks: tasks.clone(), is_over: Arc::clone(&is_over) });
-        let work = Work {
+        self.running
+            .insert(id.clone(), RunningOperation { tasks: tasks.clone(), is_over: Arc::clone(&is_over) });
+        let work = OperationWork {
             state: Arc::clone(&self.state),
             served: self.state.served(&self.served.endpoint.name).unwrap_or_else(|| self.served.clone()),
             caller: self.caller.clone(),
@@ -258,9 +266,9 @@ impl Session {
 }
 
 /// One operation of a socket.
-struct Work {
-    state: Arc<State>,
-    served: Served,
+struct OperationWork {
+    state: Arc<GatewayState>,
+    served: ServedCluster,
     caller: Caller,
     parent: Parent,
     sender: mpsc::Sender<Frame>,
@@ -268,7 +276,7 @@ struct Work {
     id: String,
 }
 
-impl Work {
+impl OperationWork {
     async fn run(&self, params: Params, tasks: &Tasks) {
         let done = self.answer(params, tasks).await;
         if tasks.is_cancelled() {
@@ -297,11 +305,11 @@ impl Work {
     }
 
     /// Answers. Returns `true` if the token is accepted no more.
-    async fn answer(&self, params: Params, tasks: &Tasks) -> Result<bool, Problem> {
+    async fn answer(&self, params: Params, tasks: &Tasks) -> Result<bool, RequestProblem> {
         let _place = graphql::place(&self.caller)?;
         // The socket may have been opened long ago.
-        let Served { endpoint, callers } = &self.served;
-        callers.still_accept(&endpoint.upstream, &self.caller).await.map_err(Problem::of)?;
+        let ServedCluster { endpoint, callers } = &self.served;
+        callers.still_accept(&endpoint.upstream, &self.caller).await.map_err(RequestProblem::of)?;
         let prepared = prepared::prepared(&self.state, &self.served, &params)?;
         if !prepared.is_subscription() {
             let answer = self.executed(&prepared).await?;
@@ -310,13 +318,13 @@ impl Work {
         }
         let field = prepared.field();
         let subscriber = prepared.subscriber(&self.state, &self.served, &self.caller, None);
-        let mut messages = Box::pin(subscribe(subscriber, tasks).map_err(Problem::of)?);
+        let mut messages = Box::pin(subscribe(subscriber, tasks).map_err(RequestProblem::of)?);
         let mut is_refused = false;
         while let Some(message) = messages.next().await {
             match message {
-                Message::Next(answer, _) => self.next(&answer).await,
-                Message::Failed(error) => {
-                    is_refused = error.code == Code::Unauthenticated;
+                SubscriptionMessage::Next(answer, _) => self.next(&answer).await,
+                SubscriptionMessage::Failed(error) => {
+                    is_refused = error.code == ErrorCode::Unauthenticated;
                     self.next(&super::stream::failed(&field, &error)).await;
                 }
             }
@@ -324,7 +332,7 @@ impl Work {
         Ok(is_refused)
     }
 
-    async fn executed(&self, prepared: &prepared::Prepared) -> Result<Vec<u8>, Problem> {
+    async fn executed(&self, prepared: &prepared::PreparedQuery) -> Result<Vec<u8>, RequestProblem> {
         let span = record::span(&self.state, (record::ROUTE, &self.served.endpoint.name), &self.parent);
         prepared.describe(&span);
         let work = span.cover(prepared.execute(&self.state, &self.served, &self.caller));

@@ -11,29 +11,32 @@ use futures::{
 use http::{HeaderValue, header};
 use tokio::time::timeout;
 
-use crate::{error::GraphError, subscribe::Message};
+use crate::{error::GraphError, subscribe::SubscriptionMessage};
 
 /// The last event. It has a line of data, because strict parsers drop events without one.
 const COMPLETE: &str = "event: complete\ndata:\n\n";
 /// Maximum silence of a stream: proxies close idle ones.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-enum Stage {
+enum StreamStage {
     Begin,
     Going,
     Complete,
     Over,
 }
 
-struct Source {
-    stage: Stage,
-    messages: BoxStream<'static, Message>,
+struct StreamSource {
+    stage: StreamStage,
+    messages: BoxStream<'static, SubscriptionMessage>,
     field: Box<str>,
 }
 
 /// An answer with the messages of a subscription.
-pub fn events(field: Box<str>, messages: impl Stream<Item = Message> + Send + 'static) -> Response {
-    let source = Source { stage: Stage::Begin, messages: messages.boxed(), field };
+pub fn events(
+    field: Box<str>,
+    messages: impl Stream<Item = SubscriptionMessage> + Send + 'static,
+) -> Response {
+    let source = StreamSource { stage: StreamStage::Begin, messages: messages.boxed(), field };
     let frames = stream::unfold(source, next).map(Ok::<_, Infallible>);
     respond(Body::from_stream(frames))
 }
@@ -51,29 +54,29 @@ pub fn respond(body: Body) -> Response {
     response
 }
 
-async fn next(mut source: Source) -> Option<(Bytes, Source)> {
+async fn next(mut source: StreamSource) -> Option<(Bytes, StreamSource)> {
     let bytes = match source.stage {
-        Stage::Begin => {
-            source.stage = Stage::Going;
+        StreamStage::Begin => {
+            source.stage = StreamStage::Going;
             ":\n\n".into()
         }
-        Stage::Going => match timeout(HEARTBEAT, source.messages.next()).await {
+        StreamStage::Going => match timeout(HEARTBEAT, source.messages.next()).await {
             Err(_) => ":\n\n".into(),
-            Ok(Some(Message::Next(answer, version))) => frame(&answer, version.as_deref()).into(),
-            Ok(Some(Message::Failed(error))) => {
-                source.stage = Stage::Complete;
+            Ok(Some(SubscriptionMessage::Next(answer, version))) => frame(&answer, version.as_deref()).into(),
+            Ok(Some(SubscriptionMessage::Failed(error))) => {
+                source.stage = StreamStage::Complete;
                 frame(&failed(&source.field, &error), None).into()
             }
             Ok(None) => {
-                source.stage = Stage::Over;
+                source.stage = StreamStage::Over;
                 COMPLETE.into()
             }
         },
-        Stage::Complete => {
-            source.stage = Stage::Over;
+        StreamStage::Complete => {
+            source.stage = StreamStage::Over;
             COMPLETE.into()
         }
-        Stage::Over => return None,
+        StreamStage::Over => return None,
     };
     Some((bytes, source))
 }

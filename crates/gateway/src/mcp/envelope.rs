@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// A message of a client, whatever it means.
 #[derive(Debug, Default)]
-pub(super) struct Envelope {
+pub(super) struct MessageEnvelope {
     /// Its id; none for a message that wants no answer.
     pub id: Option<Value>,
     /// The method; empty for a response.
@@ -13,7 +13,7 @@ pub(super) struct Envelope {
     pub params: Map<String, Value>,
 }
 
-impl Envelope {
+impl MessageEnvelope {
     /// Reads it, or says what is wrong.
     pub fn of(value: Value) -> Result<Self, &'static str> {
         // No revision that is spoken here knows batches.
@@ -68,16 +68,16 @@ mod tests {
         for (mut message, expected) in table {
             let members = message.as_object_mut().unwrap();
             members.entry("jsonrpc").or_insert_with(|| json!("2.0"));
-            let found = match Envelope::of(message.clone()) {
-                Ok(Envelope { id: Some(_), .. }) => "request",
-                Ok(Envelope { method, .. }) if method.is_empty() => "response",
+            let found = match MessageEnvelope::of(message.clone()) {
+                Ok(MessageEnvelope { id: Some(_), .. }) => "request",
+                Ok(MessageEnvelope { method, .. }) if method.is_empty() => "response",
                 Ok(_) => "notification",
                 Err(_) => refused,
             };
             assert_eq!(found, expected, "{message}");
         }
         for message in [json!([]), json!([{"jsonrpc": "2.0", "id": 1, "method": "m"}]), json!("m")] {
-            assert!(Envelope::of(message.clone()).is_err(), "{message}");
+            assert!(MessageEnvelope::of(message.clone()).is_err(), "{message}");
         }
     }
 }

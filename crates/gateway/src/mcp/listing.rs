@@ -5,15 +5,15 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::persisted::Known;
+use crate::persisted::NamedOperation;
 
 /// The tools of a cluster as they were listed last. They are the same as long as its endpoint and the documents are.
 #[derive(Debug, Default)]
-pub struct Listing(Mutex<Option<(Weak<[Known]>, Value)>>);
+pub struct ToolListing(Mutex<Option<(Weak<[NamedOperation]>, Value)>>);
 
-impl Listing {
+impl ToolListing {
     /// Returns the last list if it is of these documents, or makes another one.
-    pub fn of(&self, known: &Arc<[Known]>, make: impl FnOnce() -> Value) -> Value {
+    pub fn of(&self, known: &Arc<[NamedOperation]>, make: impl FnOnce() -> Value) -> Value {
         let mut last = self.0.lock();
         match &*last {
             Some((of, tools)) if of.ptr_eq(&Arc::downgrade(known)) => tools.clone(),
@@ -34,8 +34,8 @@ mod tests {
 
     #[test]
     fn a_list_is_made_once_for_the_same_documents() {
-        let known = |tool: &str| -> Arc<[Known]> {
-            let known = Known {
+        let known = |tool: &str| -> Arc<[NamedOperation]> {
+            let known = NamedOperation {
                 tool: tool.to_owned(),
                 description: None,
                 id: tool.to_owned(),
@@ -44,7 +44,7 @@ mod tests {
             };
             [known].into()
         };
-        let (listing, one, other) = (Listing::default(), known("a"), known("a"));
+        let (listing, one, other) = (ToolListing::default(), known("a"), known("a"));
         let mut made = 0;
         for documents in [&one, &one, &other, &other, &one] {
             let listed = listing.of(documents, || {

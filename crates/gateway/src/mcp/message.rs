@@ -3,7 +3,7 @@
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::envelope::Envelope;
+use super::envelope::MessageEnvelope;
 
 /// Revisions with an `initialize` first, the newest first. Before them, there were batches.
 const LEGACY: [&str; 2] = ["2025-11-25", "2025-06-18"];
@@ -25,7 +25,7 @@ const UNSUPPORTED_VERSION: i32 = -32_022;
 
 /// An era of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Era {
+pub enum ProtocolEra {
     /// It begins with `initialize`.
     Legacy,
     /// Each message says its version.
@@ -34,7 +34,7 @@ pub enum Era {
 
 /// A message to answer.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub struct ClientMessage {
     /// Its id; none for a message that wants no answer.
     pub id: Option<Value>,
     /// The method.
@@ -42,12 +42,12 @@ pub struct Message {
     /// The parameters.
     pub params: Map<String, Value>,
     /// The era.
-    pub era: Era,
+    pub era: ProtocolEra,
 }
 
 /// A message that is refused.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
+pub struct MessageFault {
     /// The status of the answer.
     pub status: StatusCode,
     id: Value,
@@ -57,9 +57,9 @@ pub struct Fault {
 }
 
 /// The answer: a result, or a fault.
-pub type Answer = Result<Value, Fault>;
+pub type MessageAnswer = Result<Value, MessageFault>;
 
-impl Fault {
+impl MessageFault {
     fn new(status: StatusCode, id: Option<&Value>, code: i32, message: impl Into<String>) -> Self {
         let id = id.cloned().unwrap_or(Value::Null);
         Self { status, id, code, message: message.into(), data: None }
@@ -75,18 +75,18 @@ impl Fault {
     }
 }
 
-impl Message {
+impl ClientMessage {
     /// Reads a message, and checks that its headers say the same.
-    pub fn read(body: &[u8], headers: &HeaderMap) -> Result<Self, Fault> {
-        let bad = |code, message: &str| Fault::new(StatusCode::BAD_REQUEST, None, code, message);
+    pub fn read(body: &[u8], headers: &HeaderMap) -> Result<Self, MessageFault> {
+        let bad = |code, message: &str| MessageFault::new(StatusCode::BAD_REQUEST, None, code, message);
         let value: Value =
             serde_json::from_slice(body).map_err(|_| bad(PARSE_ERROR, "the body is not JSON"))?;
-        let Envelope { id, method, params } =
-            Envelope::of(value).map_err(|message| bad(INVALID_REQUEST, message))?;
+        let MessageEnvelope { id, method, params } =
+            MessageEnvelope::of(value).map_err(|message| bad(INVALID_REQUEST, message))?;
         let said = header(headers, "mcp-protocol-version");
         let version = params.get("_meta").and_then(|meta| meta.get(VERSION)).and_then(Value::as_str);
         let is_modern = version.is_some() || said == Some(MODERN);
-        let era = if is_modern { Era::Modern } else { Era::Legacy };
+        let era = if is_modern { ProtocolEra::Modern } else { ProtocolEra::Legacy };
         let version = version.map(str::to_owned);
         let message = Self { id, method, params, era };
         if is_modern && message.id.is_none() {
@@ -103,7 +103,7 @@ impl Message {
         &self,
         headers: &HeaderMap,
         (version, said): (Option<&str>, Option<&str>),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), MessageFault> {
         let asked = version.or(said).unwrap_or_default();
         if version.is_none() {
             return Err(self.fault(
@@ -132,7 +132,7 @@ impl Message {
         Ok(())
     }
 
-    fn unsupported(&self, asked: &str) -> Fault {
+    fn unsupported(&self, asked: &str) -> MessageFault {
         let supported: Vec<_> = std::iter::once(MODERN).chain(LEGACY).collect();
         let mut fault =
             self.fault(StatusCode::BAD_REQUEST, UNSUPPORTED_VERSION, "Unsupported protocol version");
@@ -140,18 +140,18 @@ impl Message {
         fault
     }
 
-    fn fault(&self, status: StatusCode, code: i32, message: impl Into<String>) -> Fault {
-        Fault::new(status, self.id.as_ref(), code, message)
+    fn fault(&self, status: StatusCode, code: i32, message: impl Into<String>) -> MessageFault {
+        MessageFault::new(status, self.id.as_ref(), code, message)
     }
 
     /// The method is not known.
-    pub fn no_method(&self) -> Fault {
-        let status = if self.era == Era::Modern { StatusCode::NOT_FOUND } else { StatusCode::OK };
+    pub fn no_method(&self) -> MessageFault {
+        let status = if self.era == ProtocolEra::Modern { StatusCode::NOT_FOUND } else { StatusCode::OK };
         self.fault(status, NO_METHOD, format!("there is no method {:?}", self.method))
     }
 
     /// The parameters are wrong.
-    pub fn invalid(&self, message: impl Into<String>) -> Fault {
+    pub fn invalid(&self, message: impl Into<String>) -> MessageFault {
         self.fault(StatusCode::OK, INVALID_PARAMS, message)
     }
 
@@ -163,7 +163,7 @@ impl Message {
 
     /// A result that a client may keep for a while.
     pub fn kept(&self, mut result: Value) -> Value {
-        if self.era == Era::Modern {
+        if self.era == ProtocolEra::Modern {
             result["ttlMs"] = json!(FRESH_MS);
             result["cacheScope"] = json!("private");
         }
@@ -172,7 +172,7 @@ impl Message {
 
     /// A result.
     pub fn result(&self, mut result: Value) -> Value {
-        if self.era == Era::Modern {
+        if self.era == ProtocolEra::Modern {
             result["resultType"] = json!("complete");
             result["_meta"] = json!({SERVER: server()});
         }
@@ -181,7 +181,7 @@ impl Message {
 }
 
 /// The answer to `initialize`: the version that the client wants, or the newest that it may know.
-pub fn initialized(message: &Message) -> Value {
+pub fn initialized(message: &ClientMessage) -> Value {
     let wanted = message.params.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
     let version = LEGACY.into_iter().find(|known| *known == wanted).unwrap_or(LEGACY[0]);
     message.result(json!({"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": server()}))
@@ -201,12 +201,12 @@ mod tests {
 
     use super::*;
 
-    fn read(body: &Value, headers: &[(&'static str, &'static str)]) -> Result<(Era, String), i32> {
+    fn read(body: &Value, headers: &[(&'static str, &'static str)]) -> Result<(ProtocolEra, String), i32> {
         let mut all = HeaderMap::new();
         for (name, value) in headers {
             all.insert(*name, HeaderValue::from_static(value));
         }
-        let message = Message::read(body.to_string().as_bytes(), &all);
+        let message = ClientMessage::read(body.to_string().as_bytes(), &all);
         message.map(|message| (message.era, message.method)).map_err(|fault| fault.code)
     }
 
@@ -219,12 +219,16 @@ mod tests {
         let (version, method, name) =
             (("mcp-protocol-version", MODERN), ("mcp-method", "tools/call"), ("mcp-name", "a"));
         let table = [
-            (&legacy, vec![], Ok((Era::Legacy, "ping".to_owned()))),
-            (&legacy, vec![("mcp-protocol-version", "2025-06-18")], Ok((Era::Legacy, "ping".to_owned()))),
+            (&legacy, vec![], Ok((ProtocolEra::Legacy, "ping".to_owned()))),
+            (
+                &legacy,
+                vec![("mcp-protocol-version", "2025-06-18")],
+                Ok((ProtocolEra::Legacy, "ping".to_owned())),
+            ),
             (&legacy, vec![("mcp-protocol-version", "2099-01-01")], Err(UNSUPPORTED_VERSION)),
             (&legacy, vec![("mcp-protocol-version", "2025-03-26")], Err(UNSUPPORTED_VERSION)),
             (&legacy, vec![version], Err(INVALID_PARAMS)),
-            (&modern, vec![version, method, name], Ok((Era::Modern, "tools/call".to_owned()))),
+            (&modern, vec![version, method, name], Ok((ProtocolEra::Modern, "tools/call".to_owned()))),
             (&modern, vec![version, method, ("mcp-name", "b")], Err(HEADER_MISMATCH)),
             (&modern, vec![version, method], Err(HEADER_MISMATCH)),
             (&modern, vec![version, ("mcp-method", "ping"), name], Err(HEADER_MISMATCH)),
@@ -238,6 +242,6 @@ mod tests {
         {
             assert_eq!(read(&body, &[]), Err(code), "{body}");
         }
-        assert_eq!(Message::read(b"{", &HeaderMap::new()).unwrap_err().code, PARSE_ERROR);
+        assert_eq!(ClientMessage::read(b"{", &HeaderMap::new()).unwrap_err().code, PARSE_ERROR);
     }
 }

@@ -5,18 +5,18 @@ use serde_json::{Value, json};
 
 use super::inputs::of_variables;
 use crate::{
-    bounds::Bounds,
-    endpoint::Endpoint,
-    persisted::Known,
-    plan::{Plan, prepare},
-    schema::Api,
+    bounds::QueryBounds,
+    endpoint::ClusterEndpoint,
+    persisted::NamedOperation,
+    plan::{QueryPlan, prepare},
+    schema::ClusterApi,
 };
 
 /// A tool.
 #[derive(Clone, Debug)]
 pub struct Tool {
     /// Its operation.
-    pub known: Known,
+    pub known: NamedOperation,
     /// `true` if it only reads.
     is_reading: bool,
     /// The schema of its arguments.
@@ -24,7 +24,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    fn of(api: &Api, plan: &Plan, known: &Known) -> Self {
+    fn of(api: &ClusterApi, plan: &QueryPlan, known: &NamedOperation) -> Self {
         Self {
             known: known.clone(),
             is_reading: plan.kind == OperationType::Query,
@@ -46,8 +46,8 @@ impl Tool {
 }
 
 /// The tools of a cluster, for `tools/list`. Their plans are not kept: those of queries that are asked need the room.
-pub fn listed(api: &Api, known: &[Known], bounds: Bounds) -> Value {
-    let tool = |known: &Known| {
+pub fn listed(api: &ClusterApi, known: &[NamedOperation], bounds: QueryBounds) -> Value {
+    let tool = |known: &NamedOperation| {
         let plan = prepare(api, &known.text, known.operation.as_deref(), bounds).ok()?;
         Some(Tool::of(api, &plan, known).to_json())
     };
@@ -55,7 +55,12 @@ pub fn listed(api: &Api, known: &[Known], bounds: Bounds) -> Value {
 }
 
 /// The tool of a name.
-pub fn find(endpoint: &Endpoint, known: &[Known], name: &str, bounds: Bounds) -> Option<Tool> {
+pub fn find(
+    endpoint: &ClusterEndpoint,
+    known: &[NamedOperation],
+    name: &str,
+    bounds: QueryBounds,
+) -> Option<Tool> {
     let known = known.iter().find(|known| known.tool == name)?;
     let plan = endpoint.plan(&known.text, known.operation.as_deref(), bounds).ok()?;
     Some(Tool::of(&endpoint.api, &plan, known))

@@ -11,22 +11,22 @@ use std::{
 use parking_lot::Mutex;
 use portolan_runtime::metrics::Gauges;
 
-use super::kept::Kept;
+use super::kept::KeptKind;
 
 /// Time without a read after which a kind makes room for another one.
 const COLD: Duration = Duration::from_secs(60);
 
 /// The budget.
 #[derive(Debug)]
-pub struct Budget {
+pub struct MemoryBudget {
     limit: i64,
     /// May be negative for a moment, while a kind is emptied before what came last is counted.
     used: AtomicI64,
-    kinds: Mutex<Vec<Weak<Kept>>>,
+    kinds: Mutex<Vec<Weak<KeptKind>>>,
     gauge: Gauges,
 }
 
-impl Budget {
+impl MemoryBudget {
     /// A budget of which nothing is used.
     pub fn new(limit: u64, gauge: Gauges) -> Self {
         gauge.with_label_values::<&str>(&[]).set(0);
@@ -35,7 +35,7 @@ impl Budget {
     }
 
     /// Counts a kind from now on.
-    pub fn add(&self, kept: &Arc<Kept>) {
+    pub fn add(&self, kept: &Arc<KeptKind>) {
         let mut kinds = self.kinds.lock();
         kinds.retain(|known| known.strong_count() > 0);
         kinds.push(Arc::downgrade(kept));
@@ -51,7 +51,7 @@ impl Budget {
     }
 
     /// Makes room for what a kind is going to take, as far as nobody reads the others. False if that is not enough.
-    pub fn has_room(&self, kept: &Arc<Kept>, needed: u64) -> bool {
+    pub fn has_room(&self, kept: &Arc<KeptKind>, needed: u64) -> bool {
         let needed = signed(needed);
         if needed > self.limit {
             return false;
@@ -65,7 +65,7 @@ impl Budget {
     }
 
     /// Empties the coldest kind that was not read for some time. False if there is none.
-    fn empty_one(&self, unread: Duration, but: Option<&Arc<Kept>>) -> bool {
+    fn empty_one(&self, unread: Duration, but: Option<&Arc<KeptKind>>) -> bool {
         let kinds: Vec<_> = self.kinds.lock().iter().filter_map(Weak::upgrade).collect();
         let others = kinds.iter().filter(|kept| but.is_none_or(|but| !Arc::ptr_eq(but, kept)));
         let full = others.filter(|kept| kept.weight() > 0 && kept.unread_for() >= unread);
@@ -94,8 +94,8 @@ mod tests {
     };
 
     /// A kind that was asked for twice, with an object.
-    fn filled(budget: &Budget) -> (Arc<Kept>, u64) {
-        let kept = Arc::new(Kept::new(resource("", "pods")));
+    fn filled(budget: &MemoryBudget) -> (Arc<KeptKind>, u64) {
+        let kept = Arc::new(KeptKind::new(resource("", "pods")));
         budget.add(&kept);
         let tasks = Tasks::default();
         assert!(kept.asked(&tasks).is_none());
@@ -108,15 +108,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_not_read_for_the_longest_time_goes_first() {
         let gauge = Metrics::new("gateway").gauges("memory_bytes", "help", &[]);
-        let one = filled(&Budget::new(u64::MAX, gauge.clone())).1;
-        let budget = Budget::new(one * 2, gauge.clone());
+        let one = filled(&MemoryBudget::new(u64::MAX, gauge.clone())).1;
+        let budget = MemoryBudget::new(one * 2, gauge.clone());
         let (first, _) = filled(&budget);
         advance(Duration::from_secs(1)).await;
         let (second, _) = filled(&budget);
         advance(Duration::from_secs(1)).await;
         first.note_read();
         assert!(!budget.has_room(&first, one * 3), "more than everything");
-        assert!(!budget.has_room(&Arc::new(Kept::new(resource("", "x"))), one), "all are read");
+        assert!(!budget.has_room(&Arc::new(KeptKind::new(resource("", "x"))), one), "all are read");
         let (third, _) = filled(&budget);
         assert_eq!([first.is_open(), second.is_open(), third.is_open()], [true, false, true]);
         assert_eq!(gauge.with_label_values::<&str>(&[]).get(), signed(one * 2));

@@ -18,15 +18,15 @@ use portolan_runtime::{
 };
 
 use super::{
-    budget::Budget,
-    kept::Kept,
+    budget::MemoryBudget,
+    kept::KeptKind,
     object::comparable,
-    review::{Reviews, Right},
+    review::{AccessReviews, KindRight},
 };
 use crate::{
     args::MemoryArgs,
-    document::{KindName, Resource},
-    metrics::{Calls, MemoryReads},
+    document::{ApiResource, KindName},
+    metrics::{MemoryReads, UpstreamCalls},
     scan::text_at,
     upstream::Upstream,
 };
@@ -36,15 +36,15 @@ const MAX_KINDS: usize = 90;
 
 /// State that the memories of all clusters share.
 #[derive(Debug)]
-pub struct Memories {
+pub struct ClusterMemories {
     args: MemoryArgs,
-    budget: Arc<Budget>,
+    budget: Arc<MemoryBudget>,
     tasks: Tasks,
 }
 
-impl Memories {
+impl ClusterMemories {
     /// No memory yet.
-    pub fn new(args: MemoryArgs, budget: Budget, tasks: Tasks) -> Self {
+    pub fn new(args: MemoryArgs, budget: MemoryBudget, tasks: Tasks) -> Self {
         Self { args, budget: Arc::new(budget), tasks }
     }
 
@@ -53,20 +53,20 @@ impl Memories {
         &self,
         cluster: &str,
         destination: &Destination,
-        (calls, reads): (Calls, MemoryReads),
-    ) -> Result<Option<Arc<Memory>>, ClientError> {
+        (calls, reads): (UpstreamCalls, MemoryReads),
+    ) -> Result<Option<Arc<ClusterMemory>>, ClientError> {
         let is_name = Path::new(cluster).file_name().is_some_and(|name| name == cluster);
         let Some(directory) = self.args.memory_credentials.as_ref().filter(|_| is_name) else {
             return Ok(None);
         };
-        Ok(Some(Arc::new(Memory {
+        Ok(Some(Arc::new(ClusterMemory {
             cluster: cluster.to_owned(),
             credential: directory.join(cluster),
             keeps_secrets: self.args.memory_secrets,
             upstream: Upstream::new(destination, calls).await?,
             reads,
             budget: Arc::clone(&self.budget),
-            reviews: Reviews::default(),
+            reviews: AccessReviews::default(),
             kinds: Mutex::default(),
             wire: tokio::sync::Mutex::default(),
             tasks: self.tasks.child(),
@@ -76,7 +76,7 @@ impl Memories {
 
 /// The memory of one cluster.
 #[derive(Debug)]
-pub struct Memory {
+pub struct ClusterMemory {
     /// Its name.
     pub(super) cluster: String,
     /// The file with the token of the gateway.
@@ -87,22 +87,22 @@ pub struct Memory {
     /// Counts what is read.
     pub(super) reads: MemoryReads,
     /// Shared by all clusters.
-    pub(super) budget: Arc<Budget>,
-    reviews: Reviews,
-    kinds: Mutex<HashMap<KindName, Arc<Kept>>>,
+    pub(super) budget: Arc<MemoryBudget>,
+    reviews: AccessReviews,
+    kinds: Mutex<HashMap<KindName, Arc<KeptKind>>>,
     /// The connection that all watches share.
     wire: tokio::sync::Mutex<Option<Arc<Pulse>>>,
     /// The tasks that fill it.
     pub(super) tasks: Tasks,
 }
 
-impl Memory {
+impl ClusterMemory {
     /// Something was written. `answer` is what the API server says of it.
-    pub fn wrote(&self, resource: &Resource, answer: &[u8]) -> Option<u64> {
+    pub fn wrote(&self, resource: &ApiResource, answer: &[u8]) -> Option<u64> {
         let version = text_at(answer, &["metadata", "resourceVersion"]).as_deref().and_then(comparable);
         // Other versions of the API show the same objects.
         let is_same =
-            |other: &Resource| other.name.group == resource.name.group && other.plural == resource.plural;
+            |other: &ApiResource| other.name.group == resource.name.group && other.plural == resource.plural;
         for kept in self.kinds.lock().values().filter(|kept| is_same(&kept.resource)) {
             kept.wrote(version);
         }
@@ -118,7 +118,7 @@ impl Memory {
     }
 
     /// Returns `true` if a kind may be kept at all.
-    pub(super) fn may_keep(&self, resource: &Resource) -> bool {
+    pub(super) fn may_keep(&self, resource: &ApiResource) -> bool {
         let is_secret = resource.name.group.is_empty() && resource.plural == "secrets";
         (!is_secret || self.keeps_secrets)
             && ["get", "list", "watch"].iter().all(|verb| resource.takes(verb))
@@ -126,12 +126,12 @@ impl Memory {
     }
 
     /// A kind, of which perhaps nothing is known.
-    pub(super) fn kept(&self, resource: &Resource) -> Arc<Kept> {
+    pub(super) fn kept(&self, resource: &ApiResource) -> Arc<KeptKind> {
         let mut kinds = self.kinds.lock();
         if let Some(kept) = kinds.get(&resource.name) {
             return Arc::clone(kept);
         }
-        let kept = Arc::new(Kept::new(resource.clone()));
+        let kept = Arc::new(KeptKind::new(resource.clone()));
         self.budget.add(&kept);
         kinds.insert(resource.name.clone(), Arc::clone(&kept));
         kept
@@ -143,7 +143,7 @@ impl Memory {
     }
 
     /// Returns `true` if a caller has a right.
-    pub(super) async fn allows(&self, caller: &HeaderValue, right: Right<'_>) -> bool {
+    pub(super) async fn allows(&self, caller: &HeaderValue, right: KindRight<'_>) -> bool {
         self.reviews.allow(&self.upstream, caller, right).await
     }
 

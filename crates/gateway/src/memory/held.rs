@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::{
-    object::Object,
-    owned::Owned,
-    run::{Part, Run},
+    object::KeptObject,
+    owned::OwnedObjects,
+    run::{ObjectPart, ObjectRun},
 };
 
 /// Objects of a part. A change copies the references of one part, if somebody reads it.
@@ -16,10 +16,10 @@ const PART: usize = 256;
 
 /// The objects of a kind.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct HeldObjects {
     /// None of them is empty.
-    parts: Vec<Part>,
-    owned: Owned,
+    parts: Vec<ObjectPart>,
+    owned: OwnedObjects,
     /// Everything up to this version is in it.
     pub version: u64,
     /// The version of the last change: from there on, all versions look alike.
@@ -28,9 +28,9 @@ pub struct Held {
     pub weight: u64,
 }
 
-impl Held {
+impl HeldObjects {
     /// Adds an object of a list. They come in order, unless they change meanwhile.
-    pub fn list(&mut self, object: Object) {
+    pub fn list(&mut self, object: KeptObject) {
         let last = self.parts.last().and_then(|part| part.last());
         if last.is_some_and(|last| last.key() >= object.key()) {
             return self.put(object);
@@ -45,7 +45,7 @@ impl Held {
     }
 
     /// Takes an object as it is now.
-    pub fn put(&mut self, object: Object) {
+    pub fn put(&mut self, object: KeptObject) {
         self.count(&object);
         let (number, index) = self.place(object.key());
         let Some(part) = self.parts.get_mut(number) else { return self.push(object) };
@@ -84,13 +84,13 @@ impl Held {
     }
 
     /// One object.
-    pub fn get(&self, key: &[u8]) -> Option<&Object> {
+    pub fn get(&self, key: &[u8]) -> Option<&KeptObject> {
         let (number, index) = self.place(key);
         self.parts.get(number)?.get(index).filter(|object| object.key() == key)
     }
 
     /// The objects of a namespace or all of them, from a key on.
-    pub fn within(&self, namespace: Option<&str>, from: &[u8]) -> Run {
+    pub fn within(&self, namespace: Option<&str>, from: &[u8]) -> ObjectRun {
         let (start, end) = match namespace {
             Some(namespace) => {
                 // `0` is what follows `/`.
@@ -99,7 +99,7 @@ impl Held {
             }
             None => (self.place(from), (self.parts.len(), 0)),
         };
-        let mut run = Run::default();
+        let mut run = ObjectRun::default();
         for (number, part) in self.parts.iter().enumerate().take(end.0 + 1).skip(start.0) {
             let from = if number == start.0 { start.1 } else { 0 };
             let to = if number == end.0 { end.1 } else { part.len() };
@@ -109,8 +109,8 @@ impl Held {
     }
 
     /// Objects that some owners own, in one namespace or in all.
-    pub fn owned_by(&self, owners: &[String], namespace: Option<&str>) -> Run {
-        let is_there = |object: &&Object| {
+    pub fn owned_by(&self, owners: &[String], namespace: Option<&str>) -> ObjectRun {
+        let is_there = |object: &&KeptObject| {
             namespace.is_none_or(|namespace| {
                 let below = object.key().strip_prefix(namespace.as_bytes());
                 below.is_some_and(|below| below.starts_with(b"/"))
@@ -122,18 +122,18 @@ impl Held {
         found.into()
     }
 
-    fn count(&mut self, object: &Object) {
+    fn count(&mut self, object: &KeptObject) {
         self.weight += object.weight();
         self.owned.add(object, &mut self.weight);
     }
 
-    fn discount(&mut self, object: &Object) {
+    fn discount(&mut self, object: &KeptObject) {
         self.weight -= object.weight();
         self.owned.remove(object, &mut self.weight);
     }
 
     /// Adds an object behind all others.
-    fn push(&mut self, object: Object) {
+    fn push(&mut self, object: KeptObject) {
         match self.parts.last_mut().filter(|part| part.len() < PART) {
             Some(part) => Arc::make_mut(part).push(object),
             None => self.parts.push(Arc::new(vec![object])),
@@ -142,7 +142,7 @@ impl Held {
 
     /// The first object that does not come before a key: its part, and its index there.
     fn place(&self, key: &[u8]) -> (usize, usize) {
-        let is_before = |object: &Object| object.key() < key;
+        let is_before = |object: &KeptObject| object.key() < key;
         let number = self.parts.partition_point(|part| part.last().is_some_and(is_before));
         let index = self.parts.get(number).map_or(0, |part| part.partition_point(is_before));
         (number, index)
@@ -153,13 +153,13 @@ impl Held {
 mod tests {
     use super::{super::tests::object, *};
 
-    fn keys(run: &Run) -> Vec<&str> {
+    fn keys(run: &ObjectRun) -> Vec<&str> {
         run.all().map(|object| std::str::from_utf8(object.key()).unwrap()).collect()
     }
 
     #[test]
     fn objects_are_in_the_order_of_the_api_server() {
-        let mut held = Held::default();
+        let mut held = HeldObjects::default();
         // `-` comes before `/`: a namespace is not sorted by its name alone.
         for key in ["a-b/x", "a/x", "a/z", "b/x"] {
             held.list(object(key, 1, ""));
@@ -184,22 +184,22 @@ mod tests {
             let found = held.within(namespace, from.as_bytes());
             assert_eq!(keys(&found).join(" "), expected, "{namespace:?} from {from:?}");
         }
-        assert_eq!(held.get(b"a/x").map(Object::version), Some(11));
+        assert_eq!(held.get(b"a/x").map(KeptObject::version), Some(11));
         assert_eq!((held.version, held.changed, held.get(b"b/x").is_none()), (12, 12, true));
-        let weight: u64 = held.within(None, b"").all().map(Object::weight).sum();
+        let weight: u64 = held.within(None, b"").all().map(KeptObject::weight).sum();
         assert_eq!(held.weight, weight);
     }
 
     #[test]
     fn what_somebody_owns_is_in_order() {
-        let mut held = Held::default();
+        let mut held = HeldObjects::default();
         let by = |key: &str, owner: &str| {
             let (namespace, name) = key.split_once('/').unwrap();
             let json = serde_json::json!({"metadata": {
                 "namespace": namespace, "name": name, "resourceVersion": "1",
                 "ownerReferences": [{"uid": owner}, {"uid": "all"}],
             }});
-            Object::of(json.to_string().as_bytes(), &mut Vec::new()).unwrap()
+            KeptObject::of(json.to_string().as_bytes(), &mut Vec::new()).unwrap()
         };
         for (key, owner) in [("a-b/x", "x"), ("a/x", "x"), ("a/y", "y"), ("b/x", "x")] {
             held.list(by(key, owner));
@@ -225,17 +225,17 @@ mod tests {
 
     #[test]
     fn what_a_page_repeats_counts_once() {
-        let mut held = Held::default();
+        let mut held = HeldObjects::default();
         for (key, version) in [("a", 1), ("b", 1), ("a", 2)] {
             held.list(object(key, version, ""));
         }
         assert_eq!(keys(&held.within(None, b"")), ["a", "b"]);
-        assert_eq!(held.get(b"a").map(Object::version), Some(2));
+        assert_eq!(held.get(b"a").map(KeptObject::version), Some(2));
     }
 
     #[test]
     fn parts_of_which_little_is_left_give_their_room_back() {
-        let mut held = Held::default();
+        let mut held = HeldObjects::default();
         let all: Vec<_> = (0..PART).map(|number| format!("n/{number:03}")).collect();
         for key in &all {
             held.list(object(key, 1, ""));
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_reader_keeps_what_it_has_seen() {
-        let mut held = Held::default();
+        let mut held = HeldObjects::default();
         let all: Vec<_> = (0..1_000).map(|number| format!("n/{number:04}")).collect();
         // The second half goes between the others, so that parts are split.
         for key in all.iter().step_by(2).chain(all.iter().skip(1).step_by(2)) {
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(keys(&seen), all);
         assert_eq!(keys(&held.within(Some("n"), b"n/0400")), all[400..]);
         held.put(object("n/0500", 2, ""));
-        assert_eq!(held.get(b"n/0500").map(Object::version), Some(2));
+        assert_eq!(held.get(b"n/0500").map(KeptObject::version), Some(2));
         for key in &all {
             held.remove(key.as_bytes());
         }

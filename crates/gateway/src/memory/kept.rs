@@ -12,8 +12,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::held::Held;
-use crate::document::Resource;
+use super::held::HeldObjects;
+use crate::document::ApiResource;
 
 /// Age from which memory is not read any more.
 pub const TOO_OLD: Duration = Duration::from_secs(1);
@@ -25,26 +25,26 @@ const TWICE_WITHIN: Duration = Duration::from_secs(60);
 const AFTER_WRITE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-enum State {
+enum KeptState {
     /// Nothing is there; perhaps somebody has asked.
     Empty(Option<Instant>),
     /// Not to be filled before.
     Closed(Instant),
     /// It is being filled, or kept.
-    Open(Box<Open>),
+    Open(Box<OpenContent>),
 }
 
 #[derive(Debug)]
-struct Open {
-    held: Held,
+struct OpenContent {
+    held: HeldObjects,
     /// `true` once the list is complete.
     is_whole: bool,
     tasks: Tasks,
 }
 
 #[derive(Debug)]
-struct Content {
-    state: State,
+struct KeptContent {
+    state: KeptState,
     /// Counts fillings, so that an old one changes nothing in a new one.
     filling: u64,
     /// The time up to which everything is known.
@@ -53,10 +53,10 @@ struct Content {
 
 /// A kind.
 #[derive(Debug)]
-pub struct Kept {
+pub struct KeptKind {
     /// The kind.
-    pub resource: Resource,
-    content: RwLock<Content>,
+    pub resource: ApiResource,
+    content: RwLock<KeptContent>,
     /// The version up to which everything is known; 0 if nothing is.
     version: watch::Sender<u64>,
     /// The latest version that this process has written.
@@ -70,7 +70,7 @@ pub struct Kept {
 
 /// A reader's view of memory.
 #[derive(Debug)]
-pub struct Look<T> {
+pub struct MemoryView<T> {
     /// The objects that were looked for.
     pub found: T,
     /// The time up to which all of it is known.
@@ -78,15 +78,15 @@ pub struct Look<T> {
 }
 
 /// The number of a filling.
-pub type Filling = u64;
+pub type FillingNumber = u64;
 
-impl Kept {
+impl KeptKind {
     /// A kind of which nothing is known.
-    pub fn new(resource: Resource) -> Self {
+    pub fn new(resource: ApiResource) -> Self {
         let begin = Instant::now();
         Self {
             resource,
-            content: RwLock::new(Content { state: State::Empty(None), filling: 0, proof: begin }),
+            content: RwLock::new(KeptContent { state: KeptState::Empty(None), filling: 0, proof: begin }),
             version: watch::Sender::new(0),
             floor: AtomicU64::new(0),
             begin,
@@ -96,24 +96,27 @@ impl Kept {
     }
 
     /// Somebody asks. Returns the number of a filling that is to begin, with these tasks, if it is the second time.
-    pub fn asked(&self, tasks: &Tasks) -> Option<(Filling, Tasks)> {
+    pub fn asked(&self, tasks: &Tasks) -> Option<(FillingNumber, Tasks)> {
         let now = Instant::now();
         let mut content = self.content.write();
         let is_second = match &mut content.state {
-            State::Empty(before) => before.replace(now).is_some_and(|before| now - before < TWICE_WITHIN),
-            State::Closed(until) if *until <= now => {
-                content.state = State::Empty(Some(now));
+            KeptState::Empty(before) => before.replace(now).is_some_and(|before| now - before < TWICE_WITHIN),
+            KeptState::Closed(until) if *until <= now => {
+                content.state = KeptState::Empty(Some(now));
                 false
             }
-            State::Closed(_) | State::Open(_) => false,
+            KeptState::Closed(_) | KeptState::Open(_) => false,
         };
         if !is_second {
             return None;
         }
         let tasks = tasks.child();
         content.filling += 1;
-        content.state =
-            State::Open(Box::new(Open { held: Held::default(), is_whole: false, tasks: tasks.clone() }));
+        content.state = KeptState::Open(Box::new(OpenContent {
+            held: HeldObjects::default(),
+            is_whole: false,
+            tasks: tasks.clone(),
+        }));
         self.note_read();
         Some((content.filling, tasks))
     }
@@ -125,11 +128,11 @@ impl Kept {
     }
 
     /// Looks into memory. None if it is not whole.
-    pub fn look<T>(&self, find: impl FnOnce(&Held) -> T) -> Option<Look<T>> {
+    pub fn look<T>(&self, find: impl FnOnce(&HeldObjects) -> T) -> Option<MemoryView<T>> {
         let content = self.content.read();
         match &content.state {
-            State::Open(open) if open.is_whole => {
-                Some(Look { proof: content.proof, found: find(&open.held) })
+            KeptState::Open(open) if open.is_whole => {
+                Some(MemoryView { proof: content.proof, found: find(&open.held) })
             }
             _ => None,
         }
@@ -160,29 +163,33 @@ impl Kept {
     }
 
     /// Lets a filling change what is held. None if it is not the current one.
-    pub fn fill(&self, filling: Filling, change: impl FnOnce(&mut Held)) -> Option<Filled> {
+    pub fn fill(
+        &self,
+        filling: FillingNumber,
+        change: impl FnOnce(&mut HeldObjects),
+    ) -> Option<FilledWeight> {
         let mut content = self.content.write();
         if content.filling != filling {
             return None;
         }
-        let State::Open(open) = &mut content.state else { return None };
+        let KeptState::Open(open) = &mut content.state else { return None };
         let before = open.held.weight;
         change(&mut open.held);
         if open.is_whole {
             self.version.send_replace(open.held.version);
         }
-        Some(Filled { before, after: open.held.weight })
+        Some(FilledWeight { before, after: open.held.weight })
     }
 
     /// The list of a filling is complete, as it was at a time. If versions run backwards, what was written before counts
     /// no more: that is another history.
-    pub fn whole(&self, filling: Filling, version: u64, (asked, floor): (Instant, u64)) {
+    pub fn whole(&self, filling: FillingNumber, version: u64, (asked, floor): (Instant, u64)) {
         if version < floor {
             let _ = self.floor.compare_exchange(floor, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
         let mut content = self.content.write();
         if content.filling == filling
-            && let State::Open(open) = &mut content.state
+            && let KeptState::Open(open) = &mut content.state
         {
             open.held.listed(version);
             open.is_whole = true;
@@ -192,7 +199,7 @@ impl Kept {
     }
 
     /// Everything up to a time is known.
-    pub fn proven(&self, filling: Filling, at: Instant) {
+    pub fn proven(&self, filling: FillingNumber, at: Instant) {
         let mut content = self.content.write();
         if content.filling == filling {
             content.proof = content.proof.max(at);
@@ -200,12 +207,12 @@ impl Kept {
     }
 
     /// Empties it, and returns the weight that is gone; a filling that is under way may begin again.
-    pub fn empty(&self, filling: Filling) -> u64 {
+    pub fn empty(&self, filling: FillingNumber) -> u64 {
         let mut content = self.content.write();
         if content.filling != filling {
             return 0;
         }
-        let State::Open(open) = &mut content.state else { return 0 };
+        let KeptState::Open(open) = &mut content.state else { return 0 };
         open.is_whole = false;
         let held = std::mem::take(&mut open.held);
         self.version.send_replace(0);
@@ -215,11 +222,11 @@ impl Kept {
     }
 
     /// Ends a filling, and returns the weight that is gone. Another one may begin after a pause.
-    pub fn close(&self, filling: Filling, pause: Duration) -> u64 {
+    pub fn close(&self, filling: FillingNumber, pause: Duration) -> u64 {
         let weight = self.empty(filling);
         let mut content = self.content.write();
-        if content.filling == filling && matches!(content.state, State::Open(_)) {
-            content.state = State::Closed(Instant::now() + pause);
+        if content.filling == filling && matches!(content.state, KeptState::Open(_)) {
+            content.state = KeptState::Closed(Instant::now() + pause);
         }
         weight
     }
@@ -227,7 +234,9 @@ impl Kept {
     /// Empties it, ends what fills it, and returns the weight that is gone.
     pub fn clear(&self) -> u64 {
         let mut content = self.content.write();
-        let State::Open(open) = std::mem::replace(&mut content.state, State::Empty(None)) else { return 0 };
+        let KeptState::Open(open) = std::mem::replace(&mut content.state, KeptState::Empty(None)) else {
+            return 0;
+        };
         open.tasks.cancel();
         content.filling += 1;
         self.version.send_replace(0);
@@ -238,13 +247,13 @@ impl Kept {
 
     /// Returns `true` while it is filled or kept.
     pub fn is_open(&self) -> bool {
-        matches!(self.content.read().state, State::Open(_))
+        matches!(self.content.read().state, KeptState::Open(_))
     }
 
     /// The memory that it takes.
     pub fn weight(&self) -> u64 {
         match &self.content.read().state {
-            State::Open(open) => open.held.weight,
+            KeptState::Open(open) => open.held.weight,
             _ => 0,
         }
     }
@@ -266,7 +275,7 @@ impl Kept {
 
 /// The weight of what is held, before and after a change.
 #[derive(Clone, Copy, Debug)]
-pub struct Filled {
+pub struct FilledWeight {
     /// The weight before.
     pub before: u64,
     /// The weight after.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::scan::{Cursor, Malformed, at, says, text_at};
+use crate::scan::{JsonCursor, MalformedJson, at, says, text_at};
 
 /// Bytes before the key: the version, and the length of the key.
 const HEAD: usize = 12;
@@ -11,10 +11,10 @@ const COUNTS: usize = 2 * size_of::<usize>();
 
 /// An object that cannot be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unkept;
+pub struct UnkeptObject;
 
-impl From<Malformed> for Unkept {
-    fn from(_: Malformed) -> Self {
+impl From<MalformedJson> for UnkeptObject {
+    fn from(_: MalformedJson) -> Self {
         Self
     }
 }
@@ -22,17 +22,17 @@ impl From<Malformed> for Unkept {
 /// An object. Version and kind of its API are not in it, since they are those of all its like; nor are its managed
 /// fields.
 #[derive(Clone, Debug)]
-pub struct Object(Arc<[u8]>);
+pub struct KeptObject(Arc<[u8]>);
 
-impl Object {
+impl KeptObject {
     /// An object from its JSON. `buffer` is room to work in.
-    pub fn of(json: &[u8], buffer: &mut Vec<u8>) -> Result<Self, Unkept> {
-        let metadata = at(json, &["metadata"])?.ok_or(Unkept)?;
+    pub fn of(json: &[u8], buffer: &mut Vec<u8>) -> Result<Self, UnkeptObject> {
+        let metadata = at(json, &["metadata"])?.ok_or(UnkeptObject)?;
         let version =
-            text_at(metadata, &["resourceVersion"]).as_deref().and_then(comparable).ok_or(Unkept)?;
-        let name = text_at(metadata, &["name"]).ok_or(Unkept)?;
+            text_at(metadata, &["resourceVersion"]).as_deref().and_then(comparable).ok_or(UnkeptObject)?;
+        let name = text_at(metadata, &["name"]).ok_or(UnkeptObject)?;
         let key = key(&text_at(metadata, &["namespace"]).unwrap_or_default(), &name);
-        let length = u32::try_from(key.len()).map_err(|_| Unkept)?;
+        let length = u32::try_from(key.len()).map_err(|_| UnkeptObject)?;
         buffer.clear();
         buffer.extend_from_slice(&version.to_le_bytes());
         buffer.extend_from_slice(&length.to_le_bytes());
@@ -99,8 +99,8 @@ pub fn comparable(version: &str) -> Option<u64> {
 }
 
 /// Copies the members of an object without some of them.
-fn without(json: &[u8], left_out: &[&str], out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let mut cursor = Cursor::new(json);
+fn without(json: &[u8], left_out: &[&str], out: &mut Vec<u8>) -> Result<(), MalformedJson> {
+    let mut cursor = JsonCursor::new(json);
     cursor.expect(b'{')?;
     let start = out.len();
     let mut more = !cursor.take(b'}')?;
@@ -143,7 +143,7 @@ mod tests {
             ),
         ];
         for (json, (key, version), kept) in table {
-            let object = Object::of(json.as_bytes(), &mut Vec::new()).unwrap();
+            let object = KeptObject::of(json.as_bytes(), &mut Vec::new()).unwrap();
             assert_eq!(std::str::from_utf8(object.json()).unwrap(), kept);
             assert_eq!((object.key(), object.version()), (key.as_bytes(), version));
             assert_eq!(object.name(), key.strip_prefix("n/").unwrap_or(key).as_bytes());
@@ -161,7 +161,7 @@ mod tests {
             r#"{"kind":"Status"}"#,
             "{",
         ] {
-            assert_eq!(Object::of(json.as_bytes(), &mut Vec::new()).err(), Some(Unkept), "{json}");
+            assert_eq!(KeptObject::of(json.as_bytes(), &mut Vec::new()).err(), Some(UnkeptObject), "{json}");
         }
     }
 }

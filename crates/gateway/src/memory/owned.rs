@@ -4,27 +4,27 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use serde::Deserialize;
 
-use super::object::Object;
+use super::object::KeptObject;
 use crate::scan::at;
 
 /// Bytes of an owner beside its identity.
-const OWNER: usize = size_of::<(Box<str>, Vec<Object>)>();
+const OWNER: usize = size_of::<(Box<str>, Vec<KeptObject>)>();
 /// Bytes of each object that it owns.
-const OBJECT: u64 = size_of::<Object>() as u64;
+const OBJECT: u64 = size_of::<KeptObject>() as u64;
 
 /// The objects of a kind that have owners, by identities of these, in the order of the API server.
 #[derive(Debug, Default)]
-pub struct Owned(HashMap<Box<str>, Vec<Object>>);
+pub struct OwnedObjects(HashMap<Box<str>, Vec<KeptObject>>);
 
 #[derive(Deserialize)]
-struct Reference {
+struct OwnerReference {
     #[serde(default)]
     uid: Box<str>,
 }
 
-impl Owned {
+impl OwnedObjects {
     /// Adds an object, in the place of the one before, and what that takes.
-    pub fn add(&mut self, object: &Object, weight: &mut u64) {
+    pub fn add(&mut self, object: &KeptObject, weight: &mut u64) {
         for uid in owners(object) {
             let added = own(&uid);
             let all = self.0.entry(uid).or_insert_with(|| {
@@ -43,7 +43,7 @@ impl Owned {
     }
 
     /// Forgets an object, but no later one of its name, and what it takes.
-    pub fn remove(&mut self, object: &Object, weight: &mut u64) {
+    pub fn remove(&mut self, object: &KeptObject, weight: &mut u64) {
         for uid in owners(object) {
             let removed = own(&uid);
             let Entry::Occupied(mut entry) = self.0.entry(uid) else { continue };
@@ -60,7 +60,7 @@ impl Owned {
     }
 
     /// Objects that some owners own, owner by owner.
-    pub fn by(&self, owners: &[String]) -> impl Iterator<Item = &Object> {
+    pub fn by(&self, owners: &[String]) -> impl Iterator<Item = &KeptObject> {
         owners.iter().filter_map(|uid| self.0.get(uid.as_str())).flatten()
     }
 }
@@ -70,14 +70,14 @@ fn own(uid: &str) -> u64 {
     (OWNER + uid.len()) as u64
 }
 
-fn place(all: &[Object], object: &Object) -> Result<usize, usize> {
+fn place(all: &[KeptObject], object: &KeptObject) -> Result<usize, usize> {
     all.binary_search_by(|known| known.key().cmp(object.key()))
 }
 
 /// The identities of the owners of an object. What is no list of references names nobody.
-fn owners(object: &Object) -> impl Iterator<Item = Box<str>> {
+fn owners(object: &KeptObject) -> impl Iterator<Item = Box<str>> {
     let written = at(object.json(), &["metadata", "ownerReferences"]).ok().flatten().unwrap_or(b"null");
-    let references: Option<Vec<Reference>> = serde_json::from_slice(written).unwrap_or_default();
+    let references: Option<Vec<OwnerReference>> = serde_json::from_slice(written).unwrap_or_default();
     references.into_iter().flatten().map(|reference| reference.uid)
 }
 
@@ -90,16 +90,16 @@ mod tests {
     }
 
     /// An object that these own.
-    fn owned(name: &str, owners: &str) -> Object {
+    fn owned(name: &str, owners: &str) -> KeptObject {
         let references = split(owners).into_iter().map(|uid| serde_json::json!({"uid": uid, "kind": "K"}));
         let references: Vec<_> = references.collect();
         let json = serde_json::json!({"metadata": {
             "name": name, "namespace": "n", "resourceVersion": "1", "ownerReferences": references,
         }});
-        Object::of(json.to_string().as_bytes(), &mut Vec::new()).unwrap()
+        KeptObject::of(json.to_string().as_bytes(), &mut Vec::new()).unwrap()
     }
 
-    fn names(all: &Owned, owners: &str) -> String {
+    fn names(all: &OwnedObjects, owners: &str) -> String {
         let owners = split(owners);
         let names = all.by(&owners).map(|object| std::str::from_utf8(object.name()).unwrap());
         names.collect::<Vec<_>>().join(" ")
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_somebody_owns_is_found_until_it_changes_or_goes() {
-        let (mut all, mut weight) = (Owned::default(), 7);
+        let (mut all, mut weight) = (OwnedObjects::default(), 7);
         let objects = [("c", "x"), ("a", "x y"), ("b", "y y"), ("d", "")];
         let objects = objects.map(|(name, owners)| owned(name, owners));
         for object in &objects {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn there_is_no_room_for_more_than_one_until_it_comes() {
-        let (mut all, mut weight) = (Owned::default(), 0);
+        let (mut all, mut weight) = (OwnedObjects::default(), 0);
         for (name, room) in [("a", 1..2), ("b", 2..5)] {
             all.add(&owned(name, "x"), &mut weight);
             assert!(room.contains(&all.0["x"].capacity()), "{name}");
@@ -141,7 +141,7 @@ mod tests {
             let json = format!(
                 r#"{{"metadata":{{"name":"a","resourceVersion":"1","ownerReferences":{references}}}}}"#
             );
-            let object = Object::of(json.as_bytes(), &mut Vec::new()).unwrap();
+            let object = KeptObject::of(json.as_bytes(), &mut Vec::new()).unwrap();
             assert_eq!(owners(&object).count(), 0, "{references}");
         }
     }

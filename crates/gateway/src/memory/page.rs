@@ -9,7 +9,7 @@ const WORDS: &str = "meta.k8s.io/v1";
 
 /// The beginning of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct PageStart {
     #[serde(rename = "v")]
     words: String,
     /// The version of the list.
@@ -18,7 +18,7 @@ pub struct Place {
     start: String,
 }
 
-impl Place {
+impl PageStart {
     /// The place after an object, in a list of its namespace or of all.
     pub fn after(key: &[u8], namespace: Option<&str>, version: u64) -> Option<Self> {
         let key = std::str::from_utf8(key).ok()?;
@@ -56,15 +56,15 @@ mod tests {
     fn a_place_is_read_as_it_was_said() {
         for (key, namespace, start) in [("n/a", None, "n/a\0"), ("n/a", Some("n"), "a\0"), ("a", None, "a\0")]
         {
-            let place = Place::after(key.as_bytes(), namespace, 7).unwrap();
+            let place = PageStart::after(key.as_bytes(), namespace, 7).unwrap();
             assert_eq!((place.start.as_str(), place.version), (start, 7));
-            assert_eq!(Place::read(&place.text()), Some(place.clone()));
+            assert_eq!(PageStart::read(&place.text()), Some(place.clone()));
             assert_eq!(place.key(namespace), format!("{key}\0").into_bytes());
         }
         // As an API server says it.
         let said = BASE64_URL_SAFE_NO_PAD.encode(r#"{"v":"meta.k8s.io/v1","rv":12,"start":"n/a\u0000"}"#);
-        assert_eq!(Place::read(&said), Place::after(b"n/a", None, 12));
-        assert_eq!(Place::after(b"n/a", Some("other"), 7), None);
+        assert_eq!(PageStart::read(&said), PageStart::after(b"n/a", None, 12));
+        assert_eq!(PageStart::after(b"n/a", Some("other"), 7), None);
     }
 
     #[test]
@@ -75,8 +75,8 @@ mod tests {
             r#"{"v":"v2","rv":1,"start":"a"}"#,
             "{}",
         ] {
-            assert_eq!(Place::read(&BASE64_URL_SAFE_NO_PAD.encode(json)), None, "{json}");
+            assert_eq!(PageStart::read(&BASE64_URL_SAFE_NO_PAD.encode(json)), None, "{json}");
         }
-        assert_eq!(Place::read("not base64!"), None);
+        assert_eq!(PageStart::read("not base64!"), None);
     }
 }

@@ -7,24 +7,24 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::{
-    cluster::Memory,
+    cluster::ClusterMemory,
     fill,
-    held::Held,
+    held::HeldObjects,
     kept::TOO_OLD,
-    object::{Object, key},
-    page::Place,
-    reading::Reading,
-    review::Right,
-    run::Run,
-    selector::Selector,
+    object::{KeptObject, key},
+    page::PageStart,
+    reading::MemoryReading,
+    review::KindRight,
+    run::ObjectRun,
+    selector::ObjectSelector,
 };
 use crate::{
-    document::Resource,
+    document::ApiResource,
     error::GraphError,
-    execute::{Arguments, Asking},
-    plan::{Call, Wanted},
-    scan::{Selection, Shape},
-    schema::Kind,
+    execute::{CallArguments, RequestContext},
+    plan::{PlanCall, WantedSelection},
+    scan::{ObjectSelection, ValueShape},
+    schema::TypedKind,
     upstream::checked_namespace,
 };
 
@@ -33,22 +33,22 @@ use crate::{
 pub const OWNERS: &str = "owners";
 
 /// A read of a kind that may be in memory.
-struct Sought<'a> {
-    asking: Asking<'a>,
-    memory: &'a Arc<Memory>,
-    reading: &'a Reading,
-    resource: &'a Resource,
+struct SoughtKind<'a> {
+    asking: RequestContext<'a>,
+    memory: &'a Arc<ClusterMemory>,
+    reading: &'a MemoryReading,
+    resource: &'a ApiResource,
 }
 
 /// One object from memory. None if the API server has to be asked: always for an object that memory does not know, since
 /// it may be new.
 pub async fn get(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    call: &Call,
-    kind: &Kind,
-) -> Result<Option<Object>, GraphError> {
-    let Some(sought) = Sought::of(asking, call, kind) else { return Ok(None) };
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    call: &PlanCall,
+    kind: &TypedKind,
+) -> Result<Option<KeptObject>, GraphError> {
+    let Some(sought) = SoughtKind::of(asking, call, kind) else { return Ok(None) };
     let (name, namespace) = (arguments.name()?, arguments.namespace(sought.resource)?);
     let namespace = namespace.as_deref();
     let key = key(namespace.unwrap_or_default(), &name);
@@ -60,26 +60,26 @@ pub async fn get(
 
 /// A list from memory. None if the API server has to be asked.
 pub async fn list(
-    asking: Asking<'_>,
-    arguments: &Arguments<'_>,
-    call: &Call,
-    kind: &Kind,
-) -> Result<Option<Found>, GraphError> {
-    let Some(sought) = Sought::of(asking, call, kind) else { return Ok(None) };
+    asking: RequestContext<'_>,
+    arguments: &CallArguments<'_>,
+    call: &PlanCall,
+    kind: &TypedKind,
+) -> Result<Option<FoundPage>, GraphError> {
+    let Some(sought) = SoughtKind::of(asking, call, kind) else { return Ok(None) };
     let namespace = arguments.text("namespace")?.filter(|namespace| !namespace.is_empty());
     let namespace = namespace.as_deref().filter(|_| sought.resource.is_namespaced);
     if let Some(namespace) = namespace {
         checked_namespace(namespace)?;
     }
     let text = |name: &str| Ok::<_, GraphError>(arguments.text(name)?.unwrap_or_default());
-    let selector = Selector::read(&text("labelselector")?, &text("fieldselector")?, sought.resource);
+    let selector = ObjectSelector::read(&text("labelselector")?, &text("fieldselector")?, sought.resource);
     let token = text("continue")?;
-    let place = if token.is_empty() { Some(None) } else { Place::read(&token).map(Some) };
+    let place = if token.is_empty() { Some(None) } else { PageStart::read(&token).map(Some) };
     let (Some(selector), Some(place)) = (selector, place) else { return Ok(sought.through()) };
     let owners = arguments.texts(OWNERS)?;
     let limit = arguments.number("limit")?.filter(|limit| *limit > 0);
     let limit: Option<usize> = limit.and_then(|limit| limit.try_into().ok());
-    let page = Page { namespace, selector, owners, place, limit };
+    let page = SoughtPage { namespace, selector, owners, place, limit };
     let found = sought.looked(("list", namespace), |held| page.of(held)).await;
     let Some((Some(found), proof)) = found else { return Ok(sought.through()) };
     let found = found.selected(&page);
@@ -91,9 +91,9 @@ pub async fn list(
     Ok(Some(found))
 }
 
-impl<'a> Sought<'a> {
+impl<'a> SoughtKind<'a> {
     /// None if there is no memory, or if it is not wanted, or never has what is selected.
-    fn of(asking: Asking<'a>, call: &Call, kind: &'a Kind) -> Option<Self> {
+    fn of(asking: RequestContext<'a>, call: &PlanCall, kind: &'a TypedKind) -> Option<Self> {
         let (memory, reading) = (asking.endpoint.memory.as_ref()?, asking.reading?);
         let sought = Self { asking, memory, reading, resource: &kind.resource };
         if reading.wishes.is_off || !memory.may_keep(&kind.resource) || !has_all(&call.wanted) {
@@ -112,7 +112,7 @@ impl<'a> Sought<'a> {
     async fn looked<T>(
         &self,
         (verb, namespace): (&'static str, Option<&str>),
-        find: impl FnOnce(&Held) -> T,
+        find: impl FnOnce(&HeldObjects) -> T,
     ) -> Option<(T, Instant)> {
         let kept = self.memory.kept(self.resource);
         kept.note_read();
@@ -123,7 +123,7 @@ impl<'a> Sought<'a> {
         if !kept.is_fresh() {
             return None;
         }
-        let right = Right { verb, resource: self.resource, namespace };
+        let right = KindRight { verb, resource: self.resource, namespace };
         if !self.memory.allows(self.asking.authorization, right).await
             || !kept.reaches(self.reading.wishes.at_least).await
         {
@@ -145,31 +145,31 @@ impl<'a> Sought<'a> {
 }
 
 /// The page that is asked for.
-struct Page<'a> {
+struct SoughtPage<'a> {
     namespace: Option<&'a str>,
-    selector: Selector,
+    selector: ObjectSelector,
     owners: Option<Vec<String>>,
-    place: Option<Place>,
+    place: Option<PageStart>,
     limit: Option<usize>,
 }
 
 /// Part of a list.
-pub struct Found {
-    objects: Run,
+pub struct FoundPage {
+    objects: ObjectRun,
     /// The version of the list.
     version: u64,
     /// Where the next page begins.
-    next: Option<Place>,
+    next: Option<PageStart>,
     /// Number of objects after this page, if that is known.
     left: Option<usize>,
     /// The bytes of its items.
     pub bytes: usize,
 }
 
-impl Page<'_> {
+impl SoughtPage<'_> {
     /// The objects from which the page is selected. None if the list has changed since its first page: later pages are of
     /// the same version, which the API server still has.
-    fn of(&self, held: &Held) -> Option<Found> {
+    fn of(&self, held: &HeldObjects) -> Option<FoundPage> {
         let place = self.place.as_ref();
         if place.is_some_and(|place| !(held.changed..=held.version).contains(&place.version)) {
             return None;
@@ -185,24 +185,24 @@ impl Page<'_> {
         objects.truncate(wanted);
         let left = Some(count.saturating_sub(wanted)).filter(|left| *left > 0);
         let next = left.and_then(|_| self.after(objects.last(), version));
-        Some(Found { objects, version, next, left, bytes: 0 })
+        Some(FoundPage { objects, version, next, left, bytes: 0 })
     }
 
-    fn after(&self, last: Option<&Object>, version: u64) -> Option<Place> {
-        Place::after(last?.key(), self.namespace, version)
+    fn after(&self, last: Option<&KeptObject>, version: u64) -> Option<PageStart> {
+        PageStart::after(last?.key(), self.namespace, version)
     }
 }
 
-impl Found {
+impl FoundPage {
     /// Its items, in the order of the API server or in that of their names, as those of one namespace are already. Nothing
     /// is read for that.
     pub fn items(&self, is_by_name: bool) -> Vec<&[u8]> {
-        let mut objects: Vec<&Object> = Vec::with_capacity(self.objects.count());
+        let mut objects: Vec<&KeptObject> = Vec::with_capacity(self.objects.count());
         objects.extend(self.objects.all());
         if is_by_name {
             objects.sort_by(|a, b| a.name().cmp(b.name()));
         }
-        objects.into_iter().map(Object::json).collect()
+        objects.into_iter().map(KeptObject::json).collect()
     }
 
     /// Its metadata as JSON.
@@ -218,7 +218,7 @@ impl Found {
     }
 
     /// Applies the selector, and counts the bytes.
-    fn selected(mut self, page: &Page<'_>) -> Self {
+    fn selected(mut self, page: &SoughtPage<'_>) -> Self {
         if !page.selector.is_empty() {
             let taken = self.objects.all().filter(|object| page.selector.takes(object.json()));
             let mut taken: Vec<_> = taken.cloned().collect();
@@ -235,27 +235,27 @@ impl Found {
 
 /// Returns `true` if memory has everything that is selected. It has no managed fields, and nothing above an object's
 /// own members.
-fn has_all(wanted: &Wanted) -> bool {
+fn has_all(wanted: &WantedSelection) -> bool {
     match wanted {
-        Wanted::Object(selection) => is_kept(selection),
-        Wanted::List(list) => list.items().all(|items| is_kept(items)),
-        Wanted::Event(_) | Wanted::Leaf => false,
+        WantedSelection::Object(selection) => is_kept(selection),
+        WantedSelection::List(list) => list.items().all(|items| is_kept(items)),
+        WantedSelection::Event(_) | WantedSelection::Leaf => false,
     }
 }
 
-fn is_kept(selection: &Selection) -> bool {
+fn is_kept(selection: &ObjectSelection) -> bool {
     selection.fields.iter().all(|field| match (&*field.key, &field.shape) {
-        (_, Shape::Constant(_)) => true,
-        ("metadata", Shape::Object(metadata)) => metadata
+        (_, ValueShape::Constant(_)) => true,
+        ("metadata", ValueShape::Object(metadata)) => metadata
             .fields
             .iter()
-            .all(|field| &*field.key != "managedFields" && !matches!(field.shape, Shape::Whole(_))),
+            .all(|field| &*field.key != "managedFields" && !matches!(field.shape, ValueShape::Whole(_))),
         // What leads to other objects is never all of the object.
-        (_, Shape::Whole(inner)) if matches!(**inner, Shape::Object(_)) => match &**inner {
-            Shape::Object(selection) => is_kept(selection),
+        (_, ValueShape::Whole(inner)) if matches!(**inner, ValueShape::Object(_)) => match &**inner {
+            ValueShape::Object(selection) => is_kept(selection),
             _ => false,
         },
-        (_, Shape::Whole(_)) | ("kind" | "apiVersion" | "metadata", _) => false,
+        (_, ValueShape::Whole(_)) | ("kind" | "apiVersion" | "metadata", _) => false,
         _ => true,
     })
 }

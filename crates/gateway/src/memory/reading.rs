@@ -7,25 +7,25 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::object::comparable;
-use crate::error::{Code, GraphError};
+use crate::error::{ErrorCode, GraphError};
 
 /// The text before the facts in an answer.
 const MEMBER: &[u8] = b",\"extensions\":{";
 
 /// The wishes of a request: `extensions.memory` and `extensions.minResourceVersion`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct MemoryWishes {
     /// Everything is read from the API server.
     pub is_off: bool,
     /// The version that memory must know at least.
     pub at_least: u64,
 }
 
-impl Wishes {
+impl MemoryWishes {
     /// The wishes of a request, or what is wrong with them.
     pub fn of(extensions: Option<&JsonMap>) -> Result<Self, GraphError> {
         let said = |key: &str| extensions.and_then(|all| all.get(key)).filter(|value| !value.is_null());
-        let wrong = |message: &str| GraphError::new(Code::Invalid, message);
+        let wrong = |message: &str| GraphError::new(ErrorCode::Invalid, message);
         let is_off = match said("memory") {
             None => false,
             Some(JsonValue::Bool(may)) => !may,
@@ -39,7 +39,7 @@ impl Wishes {
 }
 
 #[derive(Debug, Default)]
-struct Notes {
+struct ReadingNotes {
     from_memory: usize,
     through: usize,
     /// The time up to which everything is known that was read from memory.
@@ -49,17 +49,17 @@ struct Notes {
 
 /// One request, as memory sees it.
 #[derive(Debug)]
-pub struct Reading {
+pub struct MemoryReading {
     /// Its wishes.
-    pub wishes: Wishes,
+    pub wishes: MemoryWishes,
     /// Who asks, if that is known.
     pub caller: Option<Arc<str>>,
-    notes: Mutex<Notes>,
+    notes: Mutex<ReadingNotes>,
 }
 
-impl Reading {
+impl MemoryReading {
     /// A request of which nothing is read yet.
-    pub fn new(wishes: Wishes, caller: Option<Arc<str>>) -> Self {
+    pub fn new(wishes: MemoryWishes, caller: Option<Arc<str>>) -> Self {
         Self { wishes, caller, notes: Mutex::default() }
     }
 
@@ -142,14 +142,14 @@ mod tests {
 
     use super::*;
 
-    fn wishes(json: &str) -> Result<Wishes, String> {
+    fn wishes(json: &str) -> Result<MemoryWishes, String> {
         let map: JsonMap = serde_json::from_str(json).unwrap();
-        Wishes::of(Some(&map)).map_err(|error| error.message)
+        MemoryWishes::of(Some(&map)).map_err(|error| error.message)
     }
 
     #[test]
     fn wishes_are_read_strictly() {
-        let of = |is_off, at_least| Ok(Wishes { is_off, at_least });
+        let of = |is_off, at_least| Ok(MemoryWishes { is_off, at_least });
         let table = [
             ("{}", of(false, 0)),
             (r#"{"memory":true}"#, of(false, 0)),
@@ -164,7 +164,7 @@ mod tests {
         for (json, expected) in table {
             assert_eq!(wishes(json), expected, "{json}");
         }
-        assert_eq!(Wishes::of(None).unwrap(), Wishes::default());
+        assert_eq!(MemoryWishes::of(None).unwrap(), MemoryWishes::default());
     }
 
     /// The time that was so long ago.
@@ -184,7 +184,7 @@ mod tests {
             (&[0], 0, 9, Some(r#""source":"memory","cacheAgeMs":0,"resourceVersion":"9""#)),
         ];
         for (ages, through, written, expected) in table {
-            let reading = Reading::new(Wishes::default(), None);
+            let reading = MemoryReading::new(MemoryWishes::default(), None);
             for age in ages {
                 reading.remembered(ago(ms(*age)));
             }
@@ -203,15 +203,15 @@ mod tests {
                 assert_eq!(untold(&answer), b"{\"data\":{}");
             }
         }
-        let reading = Reading::new(Wishes::default(), None);
+        let reading = MemoryReading::new(MemoryWishes::default(), None);
         reading.remembered(ago(Duration::from_micros(1)));
         assert_eq!(reading.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":1"#));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_ages_until_it_leaves() {
-        let reading = Reading::new(Wishes::default(), None);
-        let of_cluster = Reading::new(Wishes::default(), None);
+        let reading = MemoryReading::new(MemoryWishes::default(), None);
+        let of_cluster = MemoryReading::new(MemoryWishes::default(), None);
         reading.remembered(ago(Duration::from_millis(3)));
         advance(Duration::from_secs(5)).await;
         of_cluster.remembered(ago(Duration::from_millis(900)));
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(of_cluster.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":5003"#));
         advance(Duration::from_millis(7)).await;
         assert_eq!(of_cluster.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":5010"#));
-        of_cluster.absorb(&Reading::new(Wishes::default(), None));
+        of_cluster.absorb(&MemoryReading::new(MemoryWishes::default(), None));
         assert_eq!(of_cluster.extensions().as_deref(), Some(r#""source":"memory","cacheAgeMs":5010"#));
     }
 

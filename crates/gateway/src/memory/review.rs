@@ -9,9 +9,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
-    document::Resource,
+    document::ApiResource,
     scan::at,
-    upstream::{Question, Upstream},
+    upstream::{ApiRequest, Upstream},
 };
 
 /// Time for which a review is believed, from its question on. With the time that a read may wait, at most ten seconds.
@@ -23,16 +23,16 @@ const MAX_ANSWER: usize = 256 * 1024;
 
 /// A right on a kind, in one namespace or in all.
 #[derive(Clone, Copy, Debug)]
-pub struct Right<'a> {
+pub struct KindRight<'a> {
     /// `get` or `list`.
     pub verb: &'static str,
     /// The kind.
-    pub resource: &'a Resource,
+    pub resource: &'a ApiResource,
     /// The namespace.
     pub namespace: Option<&'a str>,
 }
 
-impl Right<'_> {
+impl KindRight<'_> {
     fn attributes(&self) -> serde_json::Value {
         let name = &self.resource.name;
         json!({"verb": self.verb, "group": name.group, "version": name.version, "resource": self.resource.plural,
@@ -41,19 +41,19 @@ impl Right<'_> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Verdict {
+struct ReviewVerdict {
     is_allowed: bool,
     asked: Instant,
 }
 
 /// The reviews of one cluster. No token is stored: keyed hashes tell them apart.
 #[derive(Debug)]
-pub struct Reviews {
-    known: Cache<u128, Verdict>,
+pub struct AccessReviews {
+    known: Cache<u128, ReviewVerdict>,
     hashes: KeyedHash,
 }
 
-impl Default for Reviews {
+impl Default for AccessReviews {
     fn default() -> Self {
         Self {
             known: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(BELIEVED).build(),
@@ -62,18 +62,18 @@ impl Default for Reviews {
     }
 }
 
-impl Reviews {
+impl AccessReviews {
     /// Returns `true` if a caller has a right, by a whole yes: in the cluster, or in the namespace. What can only be said
     /// of single objects counts as no; so does everything else that is not a yes.
-    pub async fn allow(&self, upstream: &Upstream, caller: &HeaderValue, right: Right<'_>) -> bool {
-        let whole = Right { namespace: None, ..right };
+    pub async fn allow(&self, upstream: &Upstream, caller: &HeaderValue, right: KindRight<'_>) -> bool {
+        let whole = KindRight { namespace: None, ..right };
         if self.said(upstream, caller, whole).await {
             return true;
         }
         right.resource.is_namespaced && right.namespace.is_some() && self.said(upstream, caller, right).await
     }
 
-    async fn said(&self, upstream: &Upstream, caller: &HeaderValue, right: Right<'_>) -> bool {
+    async fn said(&self, upstream: &Upstream, caller: &HeaderValue, right: KindRight<'_>) -> bool {
         let key = self.key(caller, right);
         if let Some(verdict) = self.known.get(&key).await {
             if verdict.asked.elapsed() < BELIEVED {
@@ -85,7 +85,7 @@ impl Reviews {
         verdict.is_ok_and(|verdict| verdict.is_allowed && verdict.asked.elapsed() < BELIEVED)
     }
 
-    fn key(&self, caller: &HeaderValue, right: Right<'_>) -> u128 {
+    fn key(&self, caller: &HeaderValue, right: KindRight<'_>) -> u128 {
         let name = &right.resource.name;
         self.hashes.of((
             caller.as_bytes(),
@@ -99,12 +99,12 @@ impl Reviews {
 }
 
 /// Asks. An outage is no verdict, and is not remembered.
-async fn ask(upstream: &Upstream, caller: &HeaderValue, right: Right<'_>) -> Result<Verdict, ()> {
+async fn ask(upstream: &Upstream, caller: &HeaderValue, right: KindRight<'_>) -> Result<ReviewVerdict, ()> {
     let asked = Instant::now();
     let answer =
-        upstream.ask(caller, Question::access(&right.attributes()), MAX_ANSWER).await.map_err(|_| ())?;
+        upstream.ask(caller, ApiRequest::access(&right.attributes()), MAX_ANSWER).await.map_err(|_| ())?;
     let is_allowed = answer.is_ok_and(|review| is_yes(&review));
-    Ok(Verdict { is_allowed, asked })
+    Ok(ReviewVerdict { is_allowed, asked })
 }
 
 fn is_yes(review: &[u8]) -> bool {
@@ -137,9 +137,9 @@ mod tests {
 
     #[test]
     fn each_question_has_a_key_of_its_own() {
-        let reviews = Reviews::default();
+        let reviews = AccessReviews::default();
         let (pods, jobs) = (resource("", "pods"), resource("batch", "jobs"));
-        let right = |verb, resource, namespace| Right { verb, resource, namespace };
+        let right = |verb, resource, namespace| KindRight { verb, resource, namespace };
         let (one, two) = (HeaderValue::from_static("Bearer a"), HeaderValue::from_static("Bearer b"));
         let keys: std::collections::BTreeSet<u128> = [
             reviews.key(&one, right("get", &pods, None)),

@@ -2,19 +2,19 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::object::Object;
+use super::object::KeptObject;
 
 /// Neighbours. They are shared with whoever reads them.
-pub type Part = Arc<Vec<Object>>;
+pub type ObjectPart = Arc<Vec<KeptObject>>;
 
 /// Some objects of a kind, by parts. No later change is in them.
 #[derive(Debug, Default)]
-pub struct Run {
-    parts: Vec<(Part, Range<usize>)>,
+pub struct ObjectRun {
+    parts: Vec<(ObjectPart, Range<usize>)>,
 }
 
-impl From<Vec<Object>> for Run {
-    fn from(objects: Vec<Object>) -> Self {
+impl From<Vec<KeptObject>> for ObjectRun {
+    fn from(objects: Vec<KeptObject>) -> Self {
         let mut run = Self::default();
         let all = 0..objects.len();
         run.push(&Arc::new(objects), all);
@@ -22,9 +22,9 @@ impl From<Vec<Object>> for Run {
     }
 }
 
-impl Run {
+impl ObjectRun {
     /// Adds some objects of a part.
-    pub fn push(&mut self, part: &Part, range: Range<usize>) {
+    pub fn push(&mut self, part: &ObjectPart, range: Range<usize>) {
         if !range.is_empty() {
             self.parts.push((Arc::clone(part), range));
         }
@@ -36,12 +36,12 @@ impl Run {
     }
 
     /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &Object> {
+    pub fn all(&self) -> impl Iterator<Item = &KeptObject> {
         self.parts.iter().flat_map(|(part, range)| &part[range.clone()])
     }
 
     /// The last one.
-    pub fn last(&self) -> Option<&Object> {
+    pub fn last(&self) -> Option<&KeptObject> {
         let (part, range) = self.parts.last()?;
         part[range.clone()].last()
     }
@@ -63,8 +63,9 @@ mod tests {
 
     #[test]
     fn the_first_ones_are_kept() {
-        let part = |keys: &str| -> Part { Arc::new(keys.split(' ').map(|key| object(key, 1, "")).collect()) };
-        let mut run = Run::default();
+        let part =
+            |keys: &str| -> ObjectPart { Arc::new(keys.split(' ').map(|key| object(key, 1, "")).collect()) };
+        let mut run = ObjectRun::default();
         run.push(&part("a b c"), 1..3);
         run.push(&part("d"), 1..1);
         run.push(&part("d e"), 0..2);
@@ -72,8 +73,8 @@ mod tests {
             run.truncate(count);
             let keys: Vec<_> = run.all().map(|object| std::str::from_utf8(object.key()).unwrap()).collect();
             assert_eq!((keys.concat().as_str(), run.count()), (expected, expected.len()));
-            assert_eq!(run.last().map(Object::key), expected.as_bytes().chunks(1).next_back());
+            assert_eq!(run.last().map(KeptObject::key), expected.as_bytes().chunks(1).next_back());
         }
-        assert_eq!(Run::from(Vec::new()).count(), 0);
+        assert_eq!(ObjectRun::from(Vec::new()).count(), 0);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use crate::{document::Resource, scan::at};
+use crate::{document::ApiResource, scan::at};
 
 /// Fields of every object.
 const NAMES: [&str; 2] = ["metadata.name", "metadata.namespace"];
@@ -28,7 +28,7 @@ const FIELDS: [(&str, &str, &[&str]); 3] = [
 
 /// One requirement of a selector: the values that are allowed, or forbidden. An absent label has none of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Test {
+enum SelectorRequirement {
     In(Vec<String>),
     NotIn(Vec<String>),
     Exists,
@@ -37,15 +37,15 @@ enum Test {
 
 /// A condition on objects: their labels and fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selector {
-    labels: Vec<(String, Test)>,
+pub struct ObjectSelector {
+    labels: Vec<(String, SelectorRequirement)>,
     /// Paths, their values, and `true` if they must be equal.
     fields: Vec<(Vec<String>, String, bool)>,
 }
 
-impl Selector {
+impl ObjectSelector {
     /// Reads the selectors of a list. None if only the API server can tell.
-    pub fn read(labels: &str, fields: &str, resource: &Resource) -> Option<Self> {
+    pub fn read(labels: &str, fields: &str, resource: &ApiResource) -> Option<Self> {
         Some(Self { labels: read_labels(labels)?, fields: read_fields(fields, resource)? })
     }
 
@@ -68,7 +68,7 @@ impl Selector {
     /// The first label that must have one of certain values, by which objects can be looked up.
     pub fn one_of(&self) -> Option<(&str, &[String])> {
         self.labels.iter().find_map(|(key, test)| match test {
-            Test::In(values) => Some((key.as_str(), values.as_slice())),
+            SelectorRequirement::In(values) => Some((key.as_str(), values.as_slice())),
             _ => None,
         })
     }
@@ -91,10 +91,10 @@ impl Selector {
             let value = label(key);
             let is_one = |values: &[String]| value.is_some_and(|value| values.iter().any(|one| one == value));
             match test {
-                Test::In(values) => is_one(values),
-                Test::NotIn(values) => !is_one(values),
-                Test::Exists => value.is_some(),
-                Test::Absent => value.is_none(),
+                SelectorRequirement::In(values) => is_one(values),
+                SelectorRequirement::NotIn(values) => !is_one(values),
+                SelectorRequirement::Exists => value.is_some(),
+                SelectorRequirement::Absent => value.is_none(),
             }
         })
     }
@@ -106,7 +106,7 @@ fn text<'a>(json: &'a [u8], path: &[String]) -> Cow<'a, str> {
     serde_json::from_slice(written).unwrap_or_default()
 }
 
-fn read_fields(text: &str, resource: &Resource) -> Option<Vec<(Vec<String>, String, bool)>> {
+fn read_fields(text: &str, resource: &ApiResource) -> Option<Vec<(Vec<String>, String, bool)>> {
     let mut all = Vec::new();
     // A backslash makes a separator part of a value.
     if text.contains('\\') {
@@ -131,7 +131,7 @@ fn requirement(part: &str) -> Option<(&str, &str, bool)> {
     Some((field, value.strip_prefix('=').unwrap_or(value), true))
 }
 
-fn can_look_into(field: &str, resource: &Resource) -> bool {
+fn can_look_into(field: &str, resource: &ApiResource) -> bool {
     let of_kind = FIELDS.iter().find(|(group, plural, _)| {
         *group == resource.name.group && *plural == resource.plural && resource.name.version == "v1"
     });
@@ -139,7 +139,7 @@ fn can_look_into(field: &str, resource: &Resource) -> bool {
         || of_kind.is_some_and(|(_, _, fields)| fields.contains(&field))
 }
 
-fn read_labels(text: &str) -> Option<Vec<(String, Test)>> {
+fn read_labels(text: &str) -> Option<Vec<(String, SelectorRequirement)>> {
     if text.trim().is_empty() {
         return Some(Vec::new());
     }
@@ -165,8 +165,8 @@ fn split(text: &str) -> Option<Vec<&str>> {
     (!is_inside).then_some(parts)
 }
 
-fn read_label(part: &str) -> Option<(String, Test)> {
-    let one = |(key, value): (&str, &str), test: fn(Vec<String>) -> Test| {
+fn read_label(part: &str) -> Option<(String, SelectorRequirement)> {
+    let one = |(key, value): (&str, &str), test: fn(Vec<String>) -> SelectorRequirement| {
         Some((label_key(key)?, test(vec![label_value(value)?])))
     };
     if let Some(list) = part.strip_suffix(')') {
@@ -178,20 +178,20 @@ fn read_label(part: &str) -> Option<(String, Test)> {
         }
         let values = values.split(',').map(label_value).collect::<Option<Vec<_>>>()?;
         return match (word, words.next()) {
-            ("in", None) => Some((key, Test::In(values))),
-            ("notin", None) => Some((key, Test::NotIn(values))),
+            ("in", None) => Some((key, SelectorRequirement::In(values))),
+            ("notin", None) => Some((key, SelectorRequirement::NotIn(values))),
             _ => None,
         };
     }
     if let Some(pair) = part.split_once("!=") {
-        return one(pair, Test::NotIn);
+        return one(pair, SelectorRequirement::NotIn);
     }
     if let Some((key, value)) = part.split_once('=') {
-        return one((key, value.strip_prefix('=').unwrap_or(value)), Test::In);
+        return one((key, value.strip_prefix('=').unwrap_or(value)), SelectorRequirement::In);
     }
     match part.strip_prefix('!') {
-        Some(key) => Some((label_key(key)?, Test::Absent)),
-        None => Some((label_key(part)?, Test::Exists)),
+        Some(key) => Some((label_key(key)?, SelectorRequirement::Absent)),
+        None => Some((label_key(part)?, SelectorRequirement::Exists)),
     }
 }
 
@@ -254,19 +254,19 @@ mod tests {
             ("tier in (,x)", true),
         ];
         for (text, expected) in table {
-            let selector = Selector::read(text, "", &resource("", "pods")).unwrap();
+            let selector = ObjectSelector::read(text, "", &resource("", "pods")).unwrap();
             assert_eq!(selector.takes(json), expected, "{text}");
             let labels = [("app", "web"), ("tier", ""), ("a.io/x", "1")];
             let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
             assert_eq!(selector.takes_labels(&labels), expected, "{text}");
         }
         let found = |text: &str| {
-            let selector = Selector::of_labels(text)?;
+            let selector = ObjectSelector::of_labels(text)?;
             selector.one_of().map(|(key, values)| format!("{key} {values:?}"))
         };
         assert_eq!(found("x,app!=a,tier in (b,c),y=z").as_deref(), Some(r#"tier ["b", "c"]"#));
         assert_eq!((found("x,app!=a"), found("")), (None, None));
-        let labelled = Selector::read("a", "", &resource("", "pods")).unwrap();
+        let labelled = ObjectSelector::read("a", "", &resource("", "pods")).unwrap();
         assert!(!labelled.takes(br#"{"metadata":{"labels":null}}"#));
     }
 
@@ -277,7 +277,7 @@ mod tests {
             "A.io/x=1", "=", "a=b c", "a in ()",
         ];
         for text in labels {
-            assert_eq!(Selector::read(text, "", &resource("", "pods")), None, "{text}");
+            assert_eq!(ObjectSelector::read(text, "", &resource("", "pods")), None, "{text}");
         }
         let fields = [
             ("spec.nodeName=a", "", "services"),
@@ -291,7 +291,7 @@ mod tests {
         for (text, group, plural) in fields {
             let mut of = resource(group, plural);
             of.is_namespaced = plural != "namespaces";
-            assert_eq!(Selector::read("", text, &of), None, "{text} of {plural}");
+            assert_eq!(ObjectSelector::read("", text, &of), None, "{text} of {plural}");
         }
     }
 
@@ -307,14 +307,14 @@ mod tests {
             ("metadata.name=b", false),
         ];
         for (text, expected) in table {
-            let selector = Selector::read("", text, &resource("", "pods")).unwrap();
+            let selector = ObjectSelector::read("", text, &resource("", "pods")).unwrap();
             assert_eq!(selector.takes(json), expected, "{text}");
         }
         let event = br#"{"involvedObject":{"kind":"Pod","name":"a"}}"#;
         let selector =
-            Selector::read("", "involvedObject.kind=Pod,involvedObject.uid=", &resource("", "events"));
+            ObjectSelector::read("", "involvedObject.kind=Pod,involvedObject.uid=", &resource("", "events"));
         assert!(selector.unwrap().takes(event));
-        let pending = Selector::read("", "spec.nodeName=", &resource("", "pods")).unwrap();
+        let pending = ObjectSelector::read("", "spec.nodeName=", &resource("", "pods")).unwrap();
         assert!(pending.takes(b"{}"));
     }
 }

@@ -1,10 +1,10 @@
 //! What tests of memory keep.
 
-use super::object::Object;
-use crate::document::{Document, Resource};
+use super::object::KeptObject;
+use crate::document::{ApiResource, Document};
 
 /// A namespaced kind of version v1.
-pub fn resource(group: &str, plural: &str) -> Resource {
+pub fn resource(group: &str, plural: &str) -> ApiResource {
     let document = serde_json::json!({"definitions": {"a": {
         "x-kubernetes-group-version-kind": [{"group": group, "version": "v1", "kind": "Kind"}],
         "x-kubernetes-scope": "Namespaced", "x-kubernetes-plural": plural,
@@ -14,10 +14,10 @@ pub fn resource(group: &str, plural: &str) -> Resource {
 }
 
 /// An object of a name, with more members.
-pub fn object(key: &str, version: u64, more: &str) -> Object {
+pub fn object(key: &str, version: u64, more: &str) -> KeptObject {
     let (namespace, name) = key.split_once('/').unwrap_or(("", key));
     let json = format!(
         r#"{{"metadata":{{"name":"{name}","namespace":"{namespace}","resourceVersion":"{version}"}}{more}}}"#
     );
-    Object::of(json.as_bytes(), &mut Vec::new()).unwrap()
+    KeptObject::of(json.as_bytes(), &mut Vec::new()).unwrap()
 }

@@ -10,18 +10,18 @@ use apollo_compiler::response::{JsonMap, JsonValue};
 use arc_swap::ArcSwapOption;
 use portolan_core::digest::sha256_hex;
 
-use super::operations::{self, Known};
-use crate::error::{Code, GraphError};
+use super::operations::{self, NamedOperation};
+use crate::error::{ErrorCode, GraphError};
 
 /// The documents of a directory.
 #[derive(Debug, Default)]
-pub struct Documents {
+pub struct PersistedDocuments {
     by_id: BTreeMap<String, Arc<str>>,
     by_hash: HashMap<String, Arc<str>>,
-    operations: Arc<[Known]>,
+    operations: Arc<[NamedOperation]>,
 }
 
-impl Documents {
+impl PersistedDocuments {
     /// Documents by id, as the bytes of their files.
     pub(super) fn of(files: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut documents = Self::default();
@@ -50,16 +50,16 @@ impl Documents {
 
 /// The persisted documents at work.
 #[derive(Debug, Default)]
-pub struct Persisted {
+pub struct PersistedQueries {
     /// None without a directory.
-    documents: ArcSwapOption<Documents>,
+    documents: ArcSwapOption<PersistedDocuments>,
     /// `true` if nothing else is executed.
     only: bool,
 }
 
 /// The query of a request: its text, its id or its hash.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Named<'a> {
+pub struct QueryReference<'a> {
     /// The text.
     pub query: Option<&'a str>,
     /// The id of a document.
@@ -68,19 +68,19 @@ pub struct Named<'a> {
     pub extensions: Option<&'a JsonMap>,
 }
 
-impl Persisted {
+impl PersistedQueries {
     /// No documents yet.
     pub fn new(only: bool) -> Self {
         Self { documents: ArcSwapOption::empty(), only }
     }
 
     /// Replaces the documents.
-    pub(super) fn put(&self, documents: Documents) {
+    pub(super) fn put(&self, documents: PersistedDocuments) {
         self.documents.store(Some(Arc::new(documents)));
     }
 
     /// The operations of the documents.
-    pub fn operations(&self) -> Arc<[Known]> {
+    pub fn operations(&self) -> Arc<[NamedOperation]> {
         self.documents
             .load()
             .as_deref()
@@ -89,7 +89,7 @@ impl Persisted {
     }
 
     /// The text of the query that a request names.
-    pub fn text<'a>(&self, named: Named<'a>) -> Result<Cow<'a, str>, GraphError> {
+    pub fn text<'a>(&self, named: QueryReference<'a>) -> Result<Cow<'a, str>, GraphError> {
         let documents = self.documents.load();
         let (documents, hash) = (documents.as_deref(), named.hash()?);
         let query = named.query.filter(|query| !query.trim().is_empty());
@@ -106,7 +106,7 @@ impl Persisted {
                 Ok(Cow::Borrowed(query))
             }
             (None, Some(text)) => Ok(Cow::Owned(text.to_string())),
-            (None, None) => Err(GraphError::new(Code::BadRequest, "Must provide an operation.")),
+            (None, None) => Err(GraphError::new(ErrorCode::BadRequest, "Must provide an operation.")),
         }
     }
 
@@ -115,7 +115,7 @@ impl Persisted {
         &self,
         query: &str,
         (persisted, hash): (Option<Arc<str>>, Option<&str>),
-        documents: Option<&Documents>,
+        documents: Option<&PersistedDocuments>,
     ) -> Result<(), GraphError> {
         let own = || sha256_hex(query.as_bytes());
         if hash.is_some_and(|hash| hash != own()) {
@@ -127,13 +127,13 @@ impl Persisted {
         let is_listed = || documents.is_some_and(|documents| documents.by_hash.contains_key(&own()));
         if self.only && !is_listed() {
             let message = "only persisted documents are executed: send documentId or a known sha256Hash";
-            return Err(GraphError::new(Code::PersistedOnly, message));
+            return Err(GraphError::new(ErrorCode::PersistedOnly, message));
         }
         Ok(())
     }
 }
 
-impl Documents {
+impl PersistedDocuments {
     fn named(
         &self,
         id: Option<&str>,
@@ -157,7 +157,7 @@ impl Documents {
     }
 }
 
-impl Named<'_> {
+impl QueryReference<'_> {
     /// The hash of Apollo's extension, in lower case.
     fn hash(&self) -> Result<Option<String>, GraphError> {
         let Some(said) = self.extensions.and_then(|extensions| extensions.get("persistedQuery")) else {
@@ -169,20 +169,20 @@ impl Named<'_> {
             return Ok(Some(hash.to_ascii_lowercase()));
         }
         let message = "extensions.persistedQuery needs version 1 and sha256Hash";
-        Err(GraphError::new(Code::BadRequest, message))
+        Err(GraphError::new(ErrorCode::BadRequest, message))
     }
 }
 
 fn not_supported() -> GraphError {
-    GraphError::new(Code::PersistedQueryNotSupported, "PersistedQueryNotSupported")
+    GraphError::new(ErrorCode::PersistedQueryNotSupported, "PersistedQueryNotSupported")
 }
 
 fn not_found() -> GraphError {
-    GraphError::new(Code::PersistedQueryNotFound, "PersistedQueryNotFound")
+    GraphError::new(ErrorCode::PersistedQueryNotFound, "PersistedQueryNotFound")
 }
 
 fn mismatch(message: &str) -> GraphError {
-    GraphError::new(Code::PersistedQueryMismatch, message)
+    GraphError::new(ErrorCode::PersistedQueryMismatch, message)
 }
 
 #[cfg(test)]
@@ -191,16 +191,16 @@ mod tests {
 
     const TEXT: &str = "{a}\n";
 
-    fn persisted(only: bool) -> Persisted {
+    fn persisted(only: bool) -> PersistedQueries {
         let files = [("one", TEXT), ("two", "\u{feff}{b}")];
         let files = files.map(|(id, text)| (id.to_owned(), text.to_owned()));
-        Persisted { documents: ArcSwapOption::from_pointee(Documents::of(files)), only }
+        PersistedQueries { documents: ArcSwapOption::from_pointee(PersistedDocuments::of(files)), only }
     }
 
-    fn asked(persisted: &Persisted, request: &serde_json::Value) -> String {
+    fn asked(persisted: &PersistedQueries, request: &serde_json::Value) -> String {
         let extensions: Option<JsonMap> =
             serde_json::from_value(request["extensions"].clone()).unwrap_or_default();
-        let named = Named {
+        let named = QueryReference {
             query: request["query"].as_str(),
             document_id: request["documentId"].as_str(),
             extensions: extensions.as_ref(),
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn without_documents_the_text_is_asked_for() {
-        let none = Persisted::default();
+        let none = PersistedQueries::default();
         let request = serde_json::json!({"extensions": hashed(&"0".repeat(64))});
         assert_eq!(asked(&none, &request), "PERSISTED_QUERY_NOT_SUPPORTED");
         let with_text = serde_json::json!({"query": "{c}", "extensions": hashed(&sha256_hex(b"{c}"))});
@@ -269,7 +269,7 @@ mod tests {
         for (request, expected) in table {
             assert_eq!(asked(&only, &request), expected, "{request}");
         }
-        let not_read_yet = Persisted::new(true);
+        let not_read_yet = PersistedQueries::new(true);
         assert_eq!(asked(&not_read_yet, &serde_json::json!({"query": "{c}"})), "PERSISTED_DOCUMENTS_ONLY");
     }
 }

@@ -9,8 +9,8 @@ use std::{
 use portolan_runtime::readiness::ReadyHandle;
 use tracing::info;
 
-use super::documents::{Documents, Persisted};
-use crate::changes::Changes;
+use super::documents::{PersistedDocuments, PersistedQueries};
+use crate::changes::DirectoryChanges;
 
 /// Interval at which the directory is read, whatever the kernel tells.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -19,11 +19,11 @@ const MAX_DOCUMENT: usize = 1024 * 1024;
 const MAX_ALL: usize = 64 * 1024 * 1024;
 
 /// Follows a directory forever. What was read before stays while it cannot be read.
-pub async fn follow(persisted: Arc<Persisted>, directory: PathBuf, ready: ReadyHandle) {
-    let (mut changes, mut told): (Option<Changes>, Option<String>) = (None, None);
+pub async fn follow(persisted: Arc<PersistedQueries>, directory: PathBuf, ready: ReadyHandle) {
+    let (mut changes, mut told): (Option<DirectoryChanges>, Option<String>) = (None, None);
     loop {
         if changes.is_none() {
-            changes = Changes::of(&directory);
+            changes = DirectoryChanges::of(&directory);
         }
         let now = match read(&directory).await {
             Ok(documents) => {
@@ -50,7 +50,7 @@ pub async fn follow(persisted: Arc<Persisted>, directory: PathBuf, ready: ReadyH
 }
 
 /// Reads the documents of a directory: the name of a file, without `.graphql`, is the id.
-pub async fn read(directory: &Path) -> Result<Documents, String> {
+pub async fn read(directory: &Path) -> Result<PersistedDocuments, String> {
     let unread = |error: std::io::Error| format!("{}: {error}", directory.display());
     let (mut files, mut bytes) = (Vec::new(), 0);
     let mut entries = tokio::fs::read_dir(directory).await.map_err(unread)?;
@@ -73,7 +73,7 @@ pub async fn read(directory: &Path) -> Result<Documents, String> {
         }
         files.push((id.strip_suffix(".graphql").unwrap_or(id).to_owned(), text));
     }
-    Ok(Documents::of(files))
+    Ok(PersistedDocuments::of(files))
 }
 
 #[cfg(test)]

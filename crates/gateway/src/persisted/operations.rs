@@ -14,7 +14,7 @@ const MAX_NAME: usize = 128;
 
 /// An operation that is known by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct NamedOperation {
     /// The name as a tool: that of the operation, or else of its document.
     pub tool: String,
     /// The comment above it.
@@ -28,7 +28,7 @@ pub struct Known {
 }
 
 /// The queries and mutations of documents. What cannot be read is left out.
-pub(super) fn of<'d>(documents: impl Iterator<Item = (&'d String, &'d Arc<str>)>) -> Vec<Known> {
+pub(super) fn of<'d>(documents: impl Iterator<Item = (&'d String, &'d Arc<str>)>) -> Vec<NamedOperation> {
     let (mut all, mut taken) = (Vec::new(), BTreeSet::new());
     for (id, text) in documents {
         let mut parser = Parser::new().token_limit(MAX_TOKENS).recursion_limit(MAX_RECURSION);
@@ -49,7 +49,7 @@ pub(super) fn of<'d>(documents: impl Iterator<Item = (&'d String, &'d Arc<str>)>
             let begins = operation.location().map_or(0, |location| location.offset());
             let description = comment(text.get(..begins).unwrap_or_default());
             let (id, text) = (id.clone(), Arc::clone(text));
-            all.push(Known { tool, description, id, operation: name, text });
+            all.push(NamedOperation { tool, description, id, operation: name, text });
         }
     }
     all

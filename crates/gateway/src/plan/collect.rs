@@ -9,65 +9,73 @@ use apollo_compiler::{
     executable::{self, OperationType, SelectionSet},
 };
 
-use super::{Branch, Call, Does, Field, Related, Tree, Wanted, leads};
+use super::{
+    FieldSource, PlanCall, PlanField, RelatedField, RelationBranch, RelationTree, WantedSelection, leads,
+};
 use crate::{
-    error::{Code, GraphError},
+    error::{ErrorCode, GraphError},
     input,
-    scan::{Guard, ListField, ListSelection, Selected, Selection, Shape, When, quoted},
-    schema::{Api, Key, Operation, Relation, Verb},
+    scan::{
+        DirectiveGuard, FieldCondition, ListField, ListSelection, ObjectSelection, SelectedField, ValueShape,
+        quoted,
+    },
+    schema::{ClusterApi, FieldKey, FieldOperation, FieldRelation, OperationVerb},
 };
 
-type Guards = Vec<Guard>;
+type FieldGuards = Vec<DirectiveGuard>;
 /// The occurrences of a field.
-type Occurrences<'d> = Vec<(Guards, &'d Node<executable::Field>)>;
+type FieldOccurrences<'d> = Vec<(FieldGuards, &'d Node<executable::Field>)>;
 /// Selections to merge, each with its conditions.
-type Sets<'d> = Vec<(Guards, &'d SelectionSet)>;
+type GuardedSets<'d> = Vec<(FieldGuards, &'d SelectionSet)>;
 
 /// An object that is no part of another one.
 #[derive(Clone, Copy)]
-struct Root<'r> {
+struct RootObject<'r> {
     /// Its kind; none for any kind.
     kind: Option<usize>,
     /// The relation that leads to it.
-    found: Option<&'r Relation>,
+    found: Option<&'r FieldRelation>,
 }
 
-impl Root<'_> {
+impl RootObject<'_> {
     const fn of(kind: usize) -> Self {
         Self { kind: Some(kind), found: None }
     }
 }
 
 /// Plans the fields of one operation.
-pub struct Collector<'a> {
-    api: &'a Api,
+pub struct FieldCollector<'a> {
+    api: &'a ClusterApi,
     document: &'a ExecutableDocument,
     /// The variables on which directives depend.
     pub conditions: BTreeSet<Box<str>>,
     /// `true` if the query has introspection.
     pub introspects: bool,
     /// The relations of what was collected last.
-    below: Tree,
+    below: RelationTree,
 }
 
-impl<'a> Collector<'a> {
+impl<'a> FieldCollector<'a> {
     /// A collector for a valid document.
-    pub const fn new(api: &'a Api, document: &'a ExecutableDocument) -> Self {
-        let below = Tree { fields: Vec::new() };
+    pub const fn new(api: &'a ClusterApi, document: &'a ExecutableDocument) -> Self {
+        let below = RelationTree { fields: Vec::new() };
         Self { api, document, conditions: BTreeSet::new(), introspects: false, below }
     }
 
     /// The root fields of an operation.
-    pub fn roots(&mut self, operation: &'a Node<executable::Operation>) -> Result<Vec<Field>, GraphError> {
+    pub fn roots(
+        &mut self,
+        operation: &'a Node<executable::Operation>,
+    ) -> Result<Vec<PlanField>, GraphError> {
         if operation.operation_type == OperationType::Subscription
             && operation.selection_set.selections.is_empty()
         {
-            return Err(GraphError::new(Code::ValidationFailed, "a subscription has one field"));
+            return Err(GraphError::new(ErrorCode::ValidationFailed, "a subscription has one field"));
         }
         self.level(vec![(Vec::new(), &operation.selection_set)])
     }
 
-    fn level(&mut self, sets: Sets<'a>) -> Result<Vec<Field>, GraphError> {
+    fn level(&mut self, sets: GuardedSets<'a>) -> Result<Vec<PlanField>, GraphError> {
         let type_name = sets.first().map(|(_, set)| set.ty.clone());
         let mut fields = Vec::new();
         for (name, occurrences) in self.collected(sets) {
@@ -78,20 +86,24 @@ impl<'a> Collector<'a> {
             let key = type_name.clone().map(|ty| (ty, first.name.clone()));
             let operation = key.and_then(|key| self.api.operations.get(&key).copied());
             let does = match (first.name.as_str(), operation) {
-                ("__typename", _) => Does::Constant(quoted(type_name.as_deref().unwrap_or_default())),
+                ("__typename", _) => FieldSource::Constant(quoted(type_name.as_deref().unwrap_or_default())),
                 ("__schema" | "__type", _) => {
                     self.introspects = true;
-                    Does::Introspect
+                    FieldSource::Introspect
                 }
-                (_, Some(operation)) => Does::Call(Box::new(self.call(operation, &occurrences)?)),
-                (_, None) => Does::Group(self.level(below(&occurrences))?),
+                (_, Some(operation)) => FieldSource::Call(Box::new(self.call(operation, &occurrences)?)),
+                (_, None) => FieldSource::Group(self.level(below(&occurrences))?),
             };
-            fields.push(Field { name: name.into(), when, location, does });
+            fields.push(PlanField { name: name.into(), when, location, does });
         }
         Ok(fields)
     }
 
-    fn call(&mut self, operation: Operation, occurrences: &Occurrences<'a>) -> Result<Call, GraphError> {
+    fn call(
+        &mut self,
+        operation: FieldOperation,
+        occurrences: &FieldOccurrences<'a>,
+    ) -> Result<PlanCall, GraphError> {
         let field = occurrences[0].1;
         let mut arguments = Vec::new();
         for definition in &field.definition.arguments {
@@ -106,30 +118,32 @@ impl<'a> Collector<'a> {
             }
         }
         let wanted = match operation.verb {
-            Verb::List => Wanted::List(Arc::new(self.list(operation, below(occurrences)))),
-            Verb::Watch | Verb::WatchOne => {
-                Wanted::Event(Arc::new(self.event(operation, below(occurrences))))
+            OperationVerb::List => WantedSelection::List(Arc::new(self.list(operation, below(occurrences)))),
+            OperationVerb::Watch | OperationVerb::WatchOne => {
+                WantedSelection::Event(Arc::new(self.event(operation, below(occurrences))))
             }
-            _ if field.selection_set.is_empty() => Wanted::Leaf,
-            _ => Wanted::Object(Arc::new(self.object(below(occurrences), operation.kind.map(Root::of)))),
+            _ if field.selection_set.is_empty() => WantedSelection::Leaf,
+            _ => WantedSelection::Object(Arc::new(
+                self.object(below(occurrences), operation.kind.map(RootObject::of)),
+            )),
         };
         let below = std::mem::take(&mut self.below);
         let relations = (!below.fields.is_empty()).then(|| Arc::new(below));
-        if relations.is_some() && !matches!(operation.verb, Verb::List | Verb::Get) {
+        if relations.is_some() && !matches!(operation.verb, OperationVerb::List | OperationVerb::Get) {
             let message = format!("`{}` leads to no other objects: read them in a query", field.name);
-            return Err(GraphError::new(Code::ValidationFailed, message));
+            return Err(GraphError::new(ErrorCode::ValidationFailed, message));
         }
-        Ok(Call { operation, arguments, wanted, relations })
+        Ok(PlanCall { operation, arguments, wanted, relations })
     }
 
-    fn list(&mut self, operation: Operation, sets: Sets<'a>) -> ListSelection {
+    fn list(&mut self, operation: FieldOperation, sets: GuardedSets<'a>) -> ListSelection {
         let type_name = sets[0].1.ty.clone();
-        let (mut fields, mut tree) = (Vec::new(), Tree::default());
+        let (mut fields, mut tree) = (Vec::new(), RelationTree::default());
         for (name, occurrences) in self.collected(sets) {
             let when = Self::when(&occurrences);
             let field = match occurrences[0].1.name.as_str() {
                 "items" => {
-                    let root = operation.kind.map(Root::of);
+                    let root = operation.kind.map(RootObject::of);
                     ListField::Items(Arc::new(self.object(below(&occurrences), root)))
                 }
                 "continue" => ListField::Continue,
@@ -145,7 +159,7 @@ impl<'a> Collector<'a> {
     }
 
     /// The selection of an event: its type, and the object.
-    fn event(&mut self, operation: Operation, sets: Sets<'a>) -> Selection {
+    fn event(&mut self, operation: FieldOperation, sets: GuardedSets<'a>) -> ObjectSelection {
         let type_name = sets[0].1.ty.clone();
         let mut fields = Vec::new();
         for (name, occurrences) in self.collected(sets) {
@@ -153,91 +167,95 @@ impl<'a> Collector<'a> {
             let key = occurrences[0].1.name.as_str();
             let shape = match key {
                 "object" => {
-                    let root = operation.kind.map(Root::of);
-                    Shape::Object(Arc::new(self.object(below(&occurrences), root)))
+                    let root = operation.kind.map(RootObject::of);
+                    ValueShape::Object(Arc::new(self.object(below(&occurrences), root)))
                 }
-                "type" => Shape::Text,
-                _ => Shape::Constant(quoted(&type_name)),
+                "type" => ValueShape::Text,
+                _ => ValueShape::Constant(quoted(&type_name)),
             };
-            fields.push(Selected { when, ..Selected::new(name, key, shape) });
+            fields.push(SelectedField { when, ..SelectedField::new(name, key, shape) });
         }
-        Selection { fields }
+        ObjectSelection { fields }
     }
 
     /// The selection of an object. At its root, version and kind are constant, since lists leave them out.
-    fn object(&mut self, sets: Sets<'a>, root: Option<Root<'_>>) -> Selection {
+    fn object(&mut self, sets: GuardedSets<'a>, root: Option<RootObject<'_>>) -> ObjectSelection {
         let Some(type_name) = sets.first().map(|(_, set)| set.ty.clone()) else {
-            return Selection::default();
+            return ObjectSelection::default();
         };
         let kind = root.and_then(|root| self.api.kinds.get(root.kind?));
         let resource = kind.filter(|kind| kind.type_name == type_name);
-        let (mut fields, mut tree, mut spec) = (Vec::new(), Tree::default(), BTreeSet::new());
+        let (mut fields, mut tree, mut spec) = (Vec::new(), RelationTree::default(), BTreeSet::new());
         for (name, occurrences) in self.collected(sets) {
             let when = Self::when(&occurrences);
             let field = occurrences[0].1;
             let place = (type_name.clone(), field.name.clone());
             if let Some(relation) = self.api.relations.get(&place) {
-                if root.is_none() && !matches!(relation, Relation::Reference { .. }) {
+                if root.is_none() && !matches!(relation, FieldRelation::Reference { .. }) {
                     // A template within another object has no relations of its own.
-                    fields
-                        .push(Selected { when, ..Selected::new(name, name, Shape::Constant("null".into())) });
+                    fields.push(SelectedField {
+                        when,
+                        ..SelectedField::new(name, name, ValueShape::Constant("null".into()))
+                    });
                     continue;
                 }
                 spec.extend(relation.of_spec());
                 let selected = self.related(&mut tree, name, (relation, &occurrences));
-                fields.push(Selected { when, ..selected });
+                fields.push(SelectedField { when, ..selected });
                 continue;
             }
             let key = self.api.keys.get(&place);
             let shape = match (field.name.as_str(), resource, key) {
-                ("__typename", _, _) => Shape::Constant(quoted(&type_name)),
-                ("kind", Some(kind), _) => Shape::Constant(quoted(&kind.resource.name.kind)),
-                ("apiVersion", Some(kind), _) => Shape::Constant(quoted(&kind.resource.api_version())),
-                (_, Some(kind), Some(Key::Whole)) => Shape::Whole(Box::new(Shape::With(kind.members()))),
-                (_, _, Some(Key::Whole)) => Shape::Whole(Box::new(Shape::Plain)),
+                ("__typename", _, _) => ValueShape::Constant(quoted(&type_name)),
+                ("kind", Some(kind), _) => ValueShape::Constant(quoted(&kind.resource.name.kind)),
+                ("apiVersion", Some(kind), _) => ValueShape::Constant(quoted(&kind.resource.api_version())),
+                (_, Some(kind), Some(FieldKey::Whole)) => {
+                    ValueShape::Whole(Box::new(ValueShape::With(kind.members())))
+                }
+                (_, _, Some(FieldKey::Whole)) => ValueShape::Whole(Box::new(ValueShape::Plain)),
                 _ => self.shape(&field.definition.ty, &occurrences),
             };
             let key = match key {
-                Some(Key::Of(key)) => key,
+                Some(FieldKey::Of(key)) => key,
                 _ => field.name.as_str(),
             };
             self.branch(&mut tree, name);
-            fields.push(Selected { when, ..Selected::new(name, key, shape) });
+            fields.push(SelectedField { when, ..SelectedField::new(name, key, shape) });
         }
         // Within an object, its root says what leads to others.
         if let Some(root) = root.filter(|root| root.found.is_some() || !tree.fields.is_empty()) {
             fields.push(leads(&spec, root.found));
         }
         self.below = tree;
-        Selection { fields }
+        ObjectSelection { fields }
     }
 
     /// Notes the relations below a field that was just collected.
-    fn branch(&mut self, tree: &mut Tree, name: &str) {
+    fn branch(&mut self, tree: &mut RelationTree, name: &str) {
         let below = std::mem::take(&mut self.below);
         if !below.fields.is_empty() {
-            tree.fields.push((name.into(), Branch::Below(below)));
+            tree.fields.push((name.into(), RelationBranch::Below(below)));
         }
     }
 
     /// A relation: what is in its place until its objects are read.
     fn related(
         &mut self,
-        tree: &mut Tree,
+        tree: &mut RelationTree,
         name: &str,
-        (relation, occurrences): (&Relation, &Occurrences<'a>),
-    ) -> Selected {
+        (relation, occurrences): (&FieldRelation, &FieldOccurrences<'a>),
+    ) -> SelectedField {
         let kind = match relation {
-            Relation::Owner | Relation::Owned => None,
-            Relation::Reference { kind, .. }
-            | Relation::Events { kind, .. }
-            | Relation::Selected { kind, .. }
-            | Relation::Claims { kind }
-            | Relation::Volume { kind }
-            | Relation::Claim { kind } => Some(*kind),
+            FieldRelation::Owner | FieldRelation::Owned => None,
+            FieldRelation::Reference { kind, .. }
+            | FieldRelation::Events { kind, .. }
+            | FieldRelation::Selected { kind, .. }
+            | FieldRelation::Claims { kind }
+            | FieldRelation::Volume { kind }
+            | FieldRelation::Claim { kind } => Some(*kind),
         };
-        let selection = self.object(below(occurrences), Some(Root { kind, found: Some(relation) }));
-        let mut own = Tree::default();
+        let selection = self.object(below(occurrences), Some(RootObject { kind, found: Some(relation) }));
+        let mut own = RelationTree::default();
         self.branch(&mut own, "items");
         let argument = occurrences[0].1.arguments.first();
         // A text is always readable.
@@ -245,42 +263,42 @@ impl<'a> Collector<'a> {
             let ty = Type::NonNullNamed(Name::new_unchecked("String"));
             input::literal(self.api, &argument.value, &ty).ok()
         });
-        let related = Related {
+        let related = RelatedField {
             relation: relation.clone(),
             selection: Arc::new(selection),
             tree: own,
             argument,
             is_any_kind: kind.is_none(),
         };
-        tree.fields.push((name.into(), Branch::Related(Arc::new(related))));
+        tree.fields.push((name.into(), RelationBranch::Related(Arc::new(related))));
         match relation {
-            Relation::Reference { key, .. } => Selected::new(name, key, Shape::Plain),
-            _ => Selected::new(name, name, Shape::Constant("null".into())),
+            FieldRelation::Reference { key, .. } => SelectedField::new(name, key, ValueShape::Plain),
+            _ => SelectedField::new(name, name, ValueShape::Constant("null".into())),
         }
     }
 
-    fn shape(&mut self, ty: &Type, occurrences: &Occurrences<'a>) -> Shape {
+    fn shape(&mut self, ty: &Type, occurrences: &FieldOccurrences<'a>) -> ValueShape {
         match ty {
             Type::List(inner) | Type::NonNullList(inner) if inner.inner_named_type() == "JSON" => {
                 let _ = inner;
-                Shape::Plain
+                ValueShape::Plain
             }
             Type::List(inner) | Type::NonNullList(inner) => {
-                Shape::List(Box::new(self.shape(inner, occurrences)))
+                ValueShape::List(Box::new(self.shape(inner, occurrences)))
             }
             Type::Named(name) | Type::NonNullNamed(name) => match name.as_str() {
-                "String" => Shape::Text,
-                "JSONString" => Shape::JsonText,
+                "String" => ValueShape::Text,
+                "JSONString" => ValueShape::JsonText,
                 _ if !occurrences[0].1.selection_set.is_empty() => {
-                    Shape::Object(Arc::new(self.object(below(occurrences), None)))
+                    ValueShape::Object(Arc::new(self.object(below(occurrences), None)))
                 }
-                _ => Shape::Plain,
+                _ => ValueShape::Plain,
             },
         }
     }
 
     /// The fields of selections by name in the answer, in the order of the query.
-    fn collected(&mut self, sets: Sets<'a>) -> IndexMap<&'a str, Occurrences<'a>> {
+    fn collected(&mut self, sets: GuardedSets<'a>) -> IndexMap<&'a str, FieldOccurrences<'a>> {
         let mut fields = IndexMap::default();
         for (guards, set) in sets {
             self.collect(&guards, set, &mut fields);
@@ -290,9 +308,9 @@ impl<'a> Collector<'a> {
 
     fn collect(
         &mut self,
-        guards: &Guards,
+        guards: &FieldGuards,
         set: &'a SelectionSet,
-        fields: &mut IndexMap<&'a str, Occurrences<'a>>,
+        fields: &mut IndexMap<&'a str, FieldOccurrences<'a>>,
     ) {
         for selection in &set.selections {
             let Some(guards) = self.guarded(guards, selection.directives()) else { continue };
@@ -314,7 +332,7 @@ impl<'a> Collector<'a> {
     }
 
     /// Adds the conditions of directives. None if a directive excludes the field in any case.
-    fn guarded(&mut self, guards: &Guards, directives: &DirectiveList) -> Option<Guards> {
+    fn guarded(&mut self, guards: &FieldGuards, directives: &DirectiveList) -> Option<FieldGuards> {
         let mut all = guards.clone();
         for (name, is) in [("skip", false), ("include", true)] {
             let Some(directive) = directives.get(name) else { continue };
@@ -322,7 +340,7 @@ impl<'a> Collector<'a> {
                 Some(Value::Boolean(value)) if *value != is => return None,
                 Some(Value::Variable(variable)) => {
                     self.conditions.insert(variable.as_str().into());
-                    let guard = Guard { variable: variable.as_str().into(), is };
+                    let guard = DirectiveGuard { variable: variable.as_str().into(), is };
                     if !all.contains(&guard) {
                         all.push(guard);
                     }
@@ -333,15 +351,15 @@ impl<'a> Collector<'a> {
         Some(all)
     }
 
-    fn when(occurrences: &Occurrences<'a>) -> When {
+    fn when(occurrences: &FieldOccurrences<'a>) -> FieldCondition {
         if occurrences.iter().any(|(guards, _)| guards.is_empty()) {
-            return When::default();
+            return FieldCondition::default();
         }
-        When(Some(occurrences.iter().map(|(guards, _)| guards.clone().into()).collect()))
+        FieldCondition(Some(occurrences.iter().map(|(guards, _)| guards.clone().into()).collect()))
     }
 }
 
 /// The selections below all occurrences of a field.
-fn below<'d>(occurrences: &Occurrences<'d>) -> Sets<'d> {
+fn below<'d>(occurrences: &FieldOccurrences<'d>) -> GuardedSets<'d> {
     occurrences.iter().map(|(guards, field)| (guards.clone(), &field.selection_set)).collect()
 }

@@ -9,11 +9,11 @@ use apollo_compiler::{
 };
 use std::sync::Arc;
 
-use super::{Plan, collect::Collector};
+use super::{QueryPlan, collect::FieldCollector};
 use crate::{
-    bounds::{self, Bounds},
-    error::{Code, GraphError},
-    schema::Api,
+    bounds::{self, QueryBounds},
+    error::{ErrorCode, GraphError},
+    schema::ClusterApi,
 };
 
 /// Maximum number of reported errors.
@@ -22,31 +22,36 @@ const MAX_ERRORS: usize = 100;
 const MAX_TRIES: usize = 8;
 
 /// Plans a query, or says what is wrong with it.
-pub fn prepare(api: &Api, query: &str, name: Option<&str>, bounds: Bounds) -> Result<Plan, Vec<GraphError>> {
+pub fn prepare(
+    api: &ClusterApi,
+    query: &str,
+    name: Option<&str>,
+    bounds: QueryBounds,
+) -> Result<QueryPlan, Vec<GraphError>> {
     let ast = read(query, bounds)?;
     let document = validated(api, &ast)?;
     let operation = document.operations.get(name).map_err(|error| {
-        vec![GraphError::compiled(Code::ValidationFailed, error.to_graphql_error(&document.sources))]
+        vec![GraphError::compiled(ErrorCode::ValidationFailed, error.to_graphql_error(&document.sources))]
     })?;
     plan(api, &document, operation, query.len())
 }
 
 /// Parses a query and checks it against limits.
-pub fn read(query: &str, bounds: Bounds) -> Result<ast::Document, Vec<GraphError>> {
+pub fn read(query: &str, bounds: QueryBounds) -> Result<ast::Document, Vec<GraphError>> {
     let mut parser = Parser::new().token_limit(bounds::MAX_TOKENS).recursion_limit(bounds::MAX_RECURSION);
     let parsed = parser.parse_ast(query, "query.graphql");
-    let ast = parsed.map_err(|errors| told(Code::ParseFailed, &errors.errors))?;
+    let ast = parsed.map_err(|errors| told(ErrorCode::ParseFailed, &errors.errors))?;
     bounds::check(&ast, bounds).map_err(|error| vec![error])?;
     Ok(ast)
 }
 
 fn plan(
-    api: &Api,
+    api: &ClusterApi,
     document: &Valid<ExecutableDocument>,
     operation: &Node<executable::Operation>,
     length: usize,
-) -> Result<Plan, Vec<GraphError>> {
-    let mut collector = Collector::new(api, document);
+) -> Result<QueryPlan, Vec<GraphError>> {
+    let mut collector = FieldCollector::new(api, document);
     let roots = collector.roots(operation).map_err(|error| vec![error])?;
     let introspects = collector.introspects;
     let mut bare = (**operation).clone();
@@ -54,7 +59,7 @@ fn plan(
         bare.selection_set.selections.clear();
     }
     let weight = 1024 + length * if introspects { 64 } else { 16 };
-    Ok(Plan {
+    Ok(QueryPlan {
         kind: operation.operation_type,
         roots,
         operation: Node::new(bare),
@@ -64,7 +69,7 @@ fn plan(
     })
 }
 
-pub fn told(code: Code, errors: &DiagnosticList) -> Vec<GraphError> {
+pub fn told(code: ErrorCode, errors: &DiagnosticList) -> Vec<GraphError> {
     let all = errors
         .iter()
         .take(MAX_ERRORS)
@@ -75,7 +80,7 @@ pub fn told(code: Code, errors: &DiagnosticList) -> Vec<GraphError> {
         all.pop();
         all.push(GraphError::new(code, format!("{} more errors are left out", left + 1)));
     }
-    if code == Code::ParseFailed
+    if code == ErrorCode::ParseFailed
         && let Some(first) = all.first_mut()
     {
         first.message = format!("failed to parse query: {}", first.message);
@@ -84,7 +89,7 @@ pub fn told(code: Code, errors: &DiagnosticList) -> Vec<GraphError> {
 }
 
 /// Validates a document. A variable of type `Int` becomes a `Long` if the schema wants one.
-fn validated(api: &Api, ast: &ast::Document) -> Result<Valid<ExecutableDocument>, Vec<GraphError>> {
+fn validated(api: &ClusterApi, ast: &ast::Document) -> Result<Valid<ExecutableDocument>, Vec<GraphError>> {
     let errors = match ast.to_executable_validate(&api.schema) {
         Ok(document) => return Ok(document),
         Err(errors) => errors.errors,
@@ -103,7 +108,7 @@ fn validated(api: &Api, ast: &ast::Document) -> Result<Valid<ExecutableDocument>
             Err(_) => {}
         }
     }
-    Err(told(Code::ValidationFailed, &errors))
+    Err(told(ErrorCode::ValidationFailed, &errors))
 }
 
 /// The variables of type `Int`.

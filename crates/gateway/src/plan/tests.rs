@@ -3,22 +3,22 @@
 use apollo_compiler::response::JsonMap;
 use serde_json::{Value, json};
 
-use super::{Branch, Call, Does, Field, OF, Plan, Wanted, prepare};
+use super::{FieldSource, OF, PlanCall, PlanField, QueryPlan, RelationBranch, WantedSelection, prepare};
 use crate::{
-    bounds::Bounds,
-    error::Code,
+    bounds::QueryBounds,
+    error::ErrorCode,
     execute::null_conditions,
-    input::Evaluator,
-    scan::{Cursor, Selected, Selection, Shape, Writer},
+    input::ArgumentEvaluator,
+    scan::{JsonCursor, JsonWriter, ObjectSelection, SelectedField, ValueShape},
     schema::{
-        Api,
+        ClusterApi,
         tests::{api, kind},
     },
 };
 
-const BOUNDS: Bounds = Bounds { depth: 20, fields: 5000 };
+const BOUNDS: QueryBounds = QueryBounds { depth: 20, fields: 5000 };
 
-fn deployment() -> Api {
+fn deployment() -> ClusterApi {
     let spec = json!({
         "spec": {"type": "object", "properties": {
             "replicas": {"type": "integer", "format": "int32"}, "big": {"type": "integer", "format": "int64"},
@@ -30,14 +30,14 @@ fn deployment() -> Api {
     api(&[kind("apps", "Deployment", &spec), kind("", "Pod", &json!({}))])
 }
 
-fn planned(api: &Api, query: &str) -> Plan {
+fn planned(api: &ClusterApi, query: &str) -> QueryPlan {
     prepare(api, query, None, BOUNDS).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
-fn first_call(fields: &[Field]) -> &Call {
+fn first_call(fields: &[PlanField]) -> &PlanCall {
     match &fields[0].does {
-        Does::Call(call) => call,
-        Does::Group(fields) => first_call(fields),
+        FieldSource::Call(call) => call,
+        FieldSource::Group(fields) => first_call(fields),
         _ => panic!("not a call"),
     }
 }
@@ -47,13 +47,13 @@ fn variables(values: &Value) -> JsonMap {
 }
 
 /// The JSON of an argument of the first call.
-fn argument(api: &Api, query: &str, name: &str, values: &Value) -> Result<String, String> {
+fn argument(api: &ClusterApi, query: &str, name: &str, values: &Value) -> Result<String, String> {
     let plan = prepare(api, query, None, BOUNDS).map_err(|errors| errors[0].message.clone())?;
     let coerced =
         apollo_compiler::request::coerce_variable_values(&api.schema, &plan.operation, &variables(values));
     let coerced = coerced.map_err(|error| error.message().to_string())?;
     let call = first_call(&plan.roots);
-    let evaluator = Evaluator { api, variables: &coerced };
+    let evaluator = ArgumentEvaluator { api, variables: &coerced };
     let json = evaluator.named(&call.arguments, name).map_err(|error| error.message)?;
     Ok(String::from_utf8(json.unwrap_or_else(|| b"absent".to_vec())).unwrap())
 }
@@ -154,10 +154,10 @@ fn an_int_is_accepted_where_the_schema_says_long() {
     assert!(argument(&api, wrong, "object", &json!({})).is_err());
 }
 
-fn written(call: &Call, object: &str) -> String {
-    let Wanted::Object(selection) = &call.wanted else { panic!("not an object") };
-    let mut writer = Writer::default();
-    writer.object(&mut Cursor::new(object.as_bytes()), selection).unwrap();
+fn written(call: &PlanCall, object: &str) -> String {
+    let WantedSelection::Object(selection) = &call.wanted else { panic!("not an object") };
+    let mut writer = JsonWriter::default();
+    writer.object(&mut JsonCursor::new(object.as_bytes()), selection).unwrap();
     String::from_utf8(writer.out).unwrap()
 }
 
@@ -182,10 +182,10 @@ fn conditions_hold_for_their_own_occurrence_only() {
     assert!(plan.is_conditional());
     let under = |a: bool, b: bool| {
         let fields = plan.under(&|name| if name == "a" { a } else { b });
-        let Does::Group(pods) = &fields[0].does else { panic!("v1 is a group") };
+        let FieldSource::Group(pods) = &fields[0].does else { panic!("v1 is a group") };
         let Some(field) = pods.first() else { return "none".to_owned() };
-        let Does::Call(call) = &field.does else { panic!("a call") };
-        let Wanted::List(list) = &call.wanted else { panic!("a list") };
+        let FieldSource::Call(call) = &field.does else { panic!("a call") };
+        let WantedSelection::List(list) = &call.wanted else { panic!("a list") };
         let names: Vec<_> =
             list.items().next().unwrap().fields.iter().map(|field| field.name().to_owned()).collect();
         format!("{} {}", names.join(","), call.wanted.is_metadata_only())
@@ -193,20 +193,20 @@ fn conditions_hold_for_their_own_occurrence_only() {
     assert_eq!((under(true, false), under(false, true)), ("metadata true".into(), "kind true".into()));
     assert_eq!((under(true, true), under(false, false)), ("metadata,kind true".into(), "none".into()));
     let skipped = planned(&api, "{v1{Pods{items{kind @skip(if:true) kind}}}}");
-    let Wanted::List(list) = &first_call(&skipped.roots).wanted else { panic!("a list") };
+    let WantedSelection::List(list) = &first_call(&skipped.roots).wanted else { panic!("a list") };
     assert_eq!(list.items().next().unwrap().fields.len(), 1);
     assert!(planned(&api, "{v1 @skip(if:true){Pods{items{kind}}}}").roots.is_empty());
 }
 
 /// What is selected to lead on, beside what every object has.
-fn members(selection: &Selection) -> String {
+fn members(selection: &ObjectSelection) -> String {
     let Some(leads) = selection.fields.iter().find(|field| &*field.key == OF) else {
         return String::new();
     };
-    let Shape::Whole(inner) = &leads.shape else { panic!("{leads:?}") };
-    let Shape::Object(all) = &**inner else { panic!("{inner:?}") };
-    let of = |field: &Selected| match &field.shape {
-        Shape::Object(inner) => {
+    let ValueShape::Whole(inner) = &leads.shape else { panic!("{leads:?}") };
+    let ValueShape::Object(all) = &**inner else { panic!("{inner:?}") };
+    let of = |field: &SelectedField| match &field.shape {
+        ValueShape::Object(inner) => {
             inner.fields.iter().map(|inner| format!("{}.{}", field.key, inner.key)).collect()
         }
         _ => vec![field.key.to_string()],
@@ -259,9 +259,9 @@ fn what_leads_on_is_no_more_than_what_is_needed() {
     for (query, expected) in table {
         let plan = planned(&api, &format!("{{{query}}}"));
         let call = first_call(&plan.roots);
-        let Wanted::Object(selection) = &call.wanted else { panic!("an object") };
+        let WantedSelection::Object(selection) = &call.wanted else { panic!("an object") };
         let related = call.relations.as_ref().map(|tree| {
-            let Branch::Related(related) = &tree.fields[0].1 else { panic!("a relation") };
+            let RelationBranch::Related(related) = &tree.fields[0].1 else { panic!("a relation") };
             members(&related.selection)
         });
         assert_eq!((members(selection).as_str(), related.as_deref()), expected, "{query}");
@@ -283,7 +283,7 @@ fn a_condition_is_true_or_false_wherever_it_is() {
     for query in table {
         let plan = planned(&api, &format!("query($n:Boolean=true){query}"));
         let told = |value: Value| null_conditions(&plan, &variables(&json!({"n": value})));
-        assert_eq!(told(Value::Null).map(|error| error.code), Some(Code::Invalid), "{query}");
+        assert_eq!(told(Value::Null).map(|error| error.code), Some(ErrorCode::Invalid), "{query}");
         assert_eq!(told(json!(true)), None, "{query}");
     }
     let plain = planned(&api, "{apps{v1{Deployments{items{kind @skip(if:true)}}}}}");
@@ -297,14 +297,14 @@ fn what_is_wrong_is_told_with_a_code() {
         let errors = prepare(&api, query, None, BOUNDS).unwrap_err();
         (errors[0].code, errors[0].message.clone(), errors.len())
     };
-    assert_eq!(refused("{").0, Code::ParseFailed);
+    assert_eq!(refused("{").0, ErrorCode::ParseFailed);
     assert!(refused("{").1.starts_with("failed to parse query: "));
     let unknown = refused("{nonExistentField}");
     assert_eq!(
         (unknown.0, unknown.1.as_str()),
-        (Code::ValidationFailed, "Cannot query field \"nonExistentField\" on type \"Query\".")
+        (ErrorCode::ValidationFailed, "Cannot query field \"nonExistentField\" on type \"Query\".")
     );
-    assert_eq!(refused(&"{a".repeat(1_500_000)).0, Code::ParseFailed);
+    assert_eq!(refused(&"{a".repeat(1_500_000)).0, ErrorCode::ParseFailed);
     assert!(refused("query a{__typename} query b{__typename}").1.contains("operation"));
     let many: String = (0..4000).fold(String::new(), |text, n| format!("{text} x{n}"));
     assert_eq!(refused(&format!("{{{many}}}")).2, 100);

@@ -5,37 +5,37 @@ use memchr::memchr2;
 /// Text that is not JSON. At its end, it may be the beginning of some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is not JSON at byte {at}")]
-pub struct Malformed {
+pub struct MalformedJson {
     /// The position.
     pub at: usize,
 }
 
-impl Malformed {
+impl MalformedJson {
     /// The text is sound, but what is selected from it is longer than permitted.
     pub const TOO_LONG: Self = Self { at: usize::MAX };
 }
 
 /// A position in JSON text.
 #[derive(Clone, Copy, Debug)]
-pub struct Cursor<'a> {
+pub struct JsonCursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> JsonCursor<'a> {
     /// The beginning of a text.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// An error at this position.
-    pub const fn malformed(&self) -> Malformed {
-        Malformed { at: self.at }
+    pub const fn malformed(&self) -> MalformedJson {
+        MalformedJson { at: self.at }
     }
 
     /// An error at the end of the text, where more of it is missing.
-    const fn cut(&self) -> Malformed {
-        Malformed { at: self.bytes.len() }
+    const fn cut(&self) -> MalformedJson {
+        MalformedJson { at: self.bytes.len() }
     }
 
     /// The number of bytes that are consumed.
@@ -45,7 +45,7 @@ impl<'a> Cursor<'a> {
 
     /// The next byte after white space.
     #[inline]
-    pub fn peek(&mut self) -> Result<u8, Malformed> {
+    pub fn peek(&mut self) -> Result<u8, MalformedJson> {
         loop {
             match self.bytes.get(self.at) {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
@@ -57,7 +57,7 @@ impl<'a> Cursor<'a> {
 
     /// Consumes this byte, or fails.
     #[inline]
-    pub fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+    pub fn expect(&mut self, byte: u8) -> Result<(), MalformedJson> {
         if self.peek()? == byte {
             self.at += 1;
             Ok(())
@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
 
     /// Consumes a byte if it is this one.
     #[inline]
-    pub fn take(&mut self, byte: u8) -> Result<bool, Malformed> {
+    pub fn take(&mut self, byte: u8) -> Result<bool, MalformedJson> {
         let is_next = self.peek()? == byte;
         self.at += usize::from(is_next);
         Ok(is_next)
@@ -76,7 +76,7 @@ impl<'a> Cursor<'a> {
 
     /// After an entry of an object or array, returns `true` if another one follows.
     #[inline]
-    pub fn another(&mut self, end: u8) -> Result<bool, Malformed> {
+    pub fn another(&mut self, end: u8) -> Result<bool, MalformedJson> {
         match self.peek()? {
             b',' => {
                 self.at += 1;
@@ -92,7 +92,7 @@ impl<'a> Cursor<'a> {
 
     /// Consumes a key and its colon. Returns the bytes between the quotes, with escapes.
     #[inline]
-    pub fn key(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn key(&mut self) -> Result<&'a [u8], MalformedJson> {
         self.peek()?;
         let key = self.string()?;
         self.expect(b':')?;
@@ -102,7 +102,7 @@ impl<'a> Cursor<'a> {
 
     /// Consumes a string. Returns the bytes between the quotes, with escapes.
     #[inline]
-    pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn string(&mut self) -> Result<&'a [u8], MalformedJson> {
         if self.bytes.get(self.at) != Some(&b'"') {
             return Err(self.malformed());
         }
@@ -121,7 +121,7 @@ impl<'a> Cursor<'a> {
 
     /// Consumes a value, and returns its text.
     #[inline]
-    pub fn value(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn value(&mut self) -> Result<&'a [u8], MalformedJson> {
         let first = self.peek()?;
         let start = self.at;
         match first {
@@ -134,7 +134,7 @@ impl<'a> Cursor<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
-    fn container(&mut self) -> Result<(), Malformed> {
+    fn container(&mut self) -> Result<(), MalformedJson> {
         let mut depth = 0_usize;
         loop {
             match self.bytes.get(self.at) {
@@ -158,7 +158,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Consumes a number, `true`, `false` or `null`.
-    fn literal(&mut self) -> Result<(), Malformed> {
+    fn literal(&mut self) -> Result<(), MalformedJson> {
         let rest = &self.bytes[self.at..];
         for word in [&b"null"[..], b"true", b"false"] {
             if rest.starts_with(word) {
@@ -175,14 +175,14 @@ impl<'a> Cursor<'a> {
             return Err(self.malformed());
         }
         if !rest[length - 1].is_ascii_digit() {
-            return Err(Malformed { at: self.at + length });
+            return Err(MalformedJson { at: self.at + length });
         }
         self.at += length;
         Ok(())
     }
 
     /// Goes to the value of a key of the object that follows. Returns `false` if there is none.
-    fn enter(&mut self, wanted: &str) -> Result<bool, Malformed> {
+    fn enter(&mut self, wanted: &str) -> Result<bool, MalformedJson> {
         if !self.take(b'{')? || self.take(b'}')? {
             return Ok(false);
         }
@@ -203,7 +203,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Fails if anything follows.
-    pub fn end(&mut self) -> Result<(), Malformed> {
+    pub fn end(&mut self) -> Result<(), MalformedJson> {
         match self.peek() {
             Ok(_) => Err(self.malformed()),
             Err(_) => Ok(()),
@@ -228,8 +228,8 @@ pub fn unescaped(written: &[u8]) -> Option<String> {
 }
 
 /// The text of the value at a path of keys. What follows it is not read.
-pub fn at<'a, S: AsRef<str>>(json: &'a [u8], path: &[S]) -> Result<Option<&'a [u8]>, Malformed> {
-    let mut cursor = Cursor::new(json);
+pub fn at<'a, S: AsRef<str>>(json: &'a [u8], path: &[S]) -> Result<Option<&'a [u8]>, MalformedJson> {
+    let mut cursor = JsonCursor::new(json);
     for key in path {
         if !cursor.enter(key.as_ref())? {
             return Ok(None);

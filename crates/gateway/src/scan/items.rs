@@ -3,19 +3,19 @@
 use std::cmp::Ordering;
 
 use super::{
-    cursor::{Cursor, at},
-    list::{ListError, ListField, ListSelection, Order, compare},
-    selection::Selection,
-    stencil::Stencil,
-    writer::Writer,
+    cursor::{JsonCursor, at},
+    list::{ItemOrder, ListError, ListField, ListSelection, compare},
+    selection::ObjectSelection,
+    stencil::ObjectStencil,
+    writer::JsonWriter,
 };
 
 /// Writes a list from its metadata and its items.
 pub fn list_of<'p>(
-    writer: &mut Writer<'p>,
+    writer: &mut JsonWriter<'p>,
     (metadata, items): (&[u8], &[&[u8]]),
     selection: &'p ListSelection,
-    order: Option<&Order>,
+    order: Option<&ItemOrder>,
 ) -> Result<(), ListError> {
     writer.is_hasty = true;
     let sorted = order.map(|order| sorted(items, order)).transpose()?.flatten();
@@ -46,11 +46,11 @@ pub fn list_of<'p>(
 }
 
 fn write_all<'p>(
-    writer: &mut Writer<'p>,
+    writer: &mut JsonWriter<'p>,
     items: &[&[u8]],
-    (label, selection): (&'p str, &'p Selection),
+    (label, selection): (&'p str, &'p ObjectSelection),
 ) -> Result<(), ListError> {
-    let stencil = Stencil::of(selection);
+    let stencil = ObjectStencil::of(selection);
     writer.out.push(b'[');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
@@ -59,7 +59,7 @@ fn write_all<'p>(
         if stencil.as_ref().is_some_and(|stencil| stencil.write(item, &mut writer.out)) {
             writer.has_room()?;
         } else {
-            writer.item(&mut Cursor::new(item), (label, selection), index)?;
+            writer.item(&mut JsonCursor::new(item), (label, selection), index)?;
         }
     }
     writer.out.push(b']');
@@ -67,7 +67,7 @@ fn write_all<'p>(
 }
 
 /// The items in order, unless they are already.
-fn sorted<'i>(items: &[&'i [u8]], order: &Order) -> Result<Option<Vec<&'i [u8]>>, ListError> {
+fn sorted<'i>(items: &[&'i [u8]], order: &ItemOrder) -> Result<Option<Vec<&'i [u8]>>, ListError> {
     let keyed = items.iter().map(|item| Ok((order.key(item)?, *item)));
     let mut keyed = keyed.collect::<Result<Vec<_>, ListError>>()?;
     if keyed.first().is_some_and(|(key, _)| key.is_none()) {
@@ -85,24 +85,30 @@ mod tests {
     use std::sync::Arc;
 
     use super::{
-        super::{Malformed, Selected, Shape, Step, When, list},
+        super::{FieldCondition, MalformedJson, PathStep, SelectedField, ValueShape, list},
         *,
     };
 
     #[test]
     fn items_at_hand_are_written_as_those_of_an_answer() {
-        let of = |fields| Shape::Object(Arc::new(Selection { fields }));
-        let plain = |name: &str| Selected::new(name, name, Shape::Plain);
-        let constant = |name: &str| Selected::new(name, name, Shape::Constant("1".into()));
-        let name =
-            Selected::new("metadata", "metadata", of(vec![Selected::new("name", "name", Shape::Text)]));
-        let nested =
-            Selected::new("y", "y", of(vec![Selected::new("a", "a", of(vec![plain("b")])), plain("d")]));
-        let list = Selected::new("x", "x", Shape::List(Box::new(of(vec![plain("a")]))));
-        let alias = Selected::new("again", "metadata", of(vec![plain("uid"), plain("none")]));
-        let bare = Selected::new("y", "y", of(vec![constant("t")]));
-        let texts = ["name", "uid"].map(|name| Selected::new(name, name, Shape::Text));
-        let texts = Selected::new("metadata", "metadata", of(texts.to_vec()));
+        let of = |fields| ValueShape::Object(Arc::new(ObjectSelection { fields }));
+        let plain = |name: &str| SelectedField::new(name, name, ValueShape::Plain);
+        let constant = |name: &str| SelectedField::new(name, name, ValueShape::Constant("1".into()));
+        let name = SelectedField::new(
+            "metadata",
+            "metadata",
+            of(vec![SelectedField::new("name", "name", ValueShape::Text)]),
+        );
+        let nested = SelectedField::new(
+            "y",
+            "y",
+            of(vec![SelectedField::new("a", "a", of(vec![plain("b")])), plain("d")]),
+        );
+        let list = SelectedField::new("x", "x", ValueShape::List(Box::new(of(vec![plain("a")]))));
+        let alias = SelectedField::new("again", "metadata", of(vec![plain("uid"), plain("none")]));
+        let bare = SelectedField::new("y", "y", of(vec![constant("t")]));
+        let texts = ["name", "uid"].map(|name| SelectedField::new(name, name, ValueShape::Text));
+        let texts = SelectedField::new("metadata", "metadata", of(texts.to_vec()));
         for fields in [
             vec![name.clone(), plain("n")],
             vec![name.clone()],
@@ -119,26 +125,27 @@ mod tests {
 
     #[test]
     fn items_are_not_written_beyond_the_most() {
-        let name = Selected::new("name", "name", Shape::Text);
-        let items = ListField::Items(Arc::new(Selection { fields: vec![name] }));
-        let selection = ListSelection { fields: vec![("\"items\":".into(), items, When::default())] };
+        let name = SelectedField::new("name", "name", ValueShape::Text);
+        let items = ListField::Items(Arc::new(ObjectSelection { fields: vec![name] }));
+        let selection =
+            ListSelection { fields: vec![("\"items\":".into(), items, FieldCondition::default())] };
         // One is found where it begins, the other is looked for.
         for item in [&br#"{"name":"a"}"#[..], br#"{"x":1,"name":"a"}"#] {
             let written = |most: usize| {
-                let mut writer = Writer::default().at_most(most);
+                let mut writer = JsonWriter::default().at_most(most);
                 let done = list_of(&mut writer, (b"{}", &[item; 100]), &selection, None);
                 done.map(|()| writer.out.len())
             };
             assert_eq!(written(10_000), Ok(1_311));
-            assert_eq!(written(500), Err(ListError::Malformed(Malformed::TOO_LONG)));
+            assert_eq!(written(500), Err(ListError::Malformed(MalformedJson::TOO_LONG)));
         }
     }
 
     /// The places of what does not fit, with dots.
-    fn told(writer: &Writer<'_>) -> Vec<String> {
-        let step = |step: &Step| match step {
-            Step::Field(name) => name.clone(),
-            Step::Index(index) => index.to_string(),
+    fn told(writer: &JsonWriter<'_>) -> Vec<String> {
+        let step = |step: &PathStep| match step {
+            PathStep::Field(name) => name.clone(),
+            PathStep::Index(index) => index.to_string(),
         };
         let paths = writer.mismatches.iter().map(|told| told.path.iter().map(step).collect::<Vec<_>>());
         let mut paths: Vec<_> = paths.map(|path| path.join(".")).collect();
@@ -148,10 +155,11 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_told_where_it_is_shown() {
-        let name = Selected::new("name", "name", Shape::Text);
-        let metadata = Shape::Object(Arc::new(Selection { fields: vec![name] }));
-        let items = Arc::new(Selection { fields: vec![Selected::new("m", "metadata", metadata)] });
-        let field = |label: &str| (label.into(), ListField::Items(Arc::clone(&items)), When::default());
+        let name = SelectedField::new("name", "name", ValueShape::Text);
+        let metadata = ValueShape::Object(Arc::new(ObjectSelection { fields: vec![name] }));
+        let items = Arc::new(ObjectSelection { fields: vec![SelectedField::new("m", "metadata", metadata)] });
+        let field =
+            |label: &str| (label.into(), ListField::Items(Arc::clone(&items)), FieldCondition::default());
         let selection = ListSelection { fields: vec![field("\"a\":"), field("\"items\":")] };
         let items = [r#"{"n":3,"metadata":7}"#, r#"{"n":1,"metadata":{}}"#, r#"{"n":2,"metadata":[]}"#];
         let answer = format!(r#"{{"items":[{}]}}"#, items.join(","));
@@ -159,8 +167,8 @@ mod tests {
             (None, ["a.0.m", "a.2.m", "items.0.m", "items.2.m"]),
             (Some("n"), ["a.1.m", "a.2.m", "items.1.m", "items.2.m"]),
         ] {
-            let order = path.map(Order::by);
-            let (mut one, mut other) = (Writer::default(), Writer::default());
+            let order = path.map(ItemOrder::by);
+            let (mut one, mut other) = (JsonWriter::default(), JsonWriter::default());
             list(&mut one, answer.as_bytes(), &selection, order.as_ref()).unwrap();
             let bytes = items.map(str::as_bytes);
             list_of(&mut other, (b"{}", &bytes), &selection, order.as_ref()).unwrap();
@@ -168,18 +176,18 @@ mod tests {
         }
     }
 
-    fn are_written_alike(fields: Vec<Selected>) {
+    fn are_written_alike(fields: Vec<SelectedField>) {
         let items = [
             r#"{"metadata":{"name":"b","uid":"}"},"n":2,"x":[{"a":1,"b":[{}]},{"b":2},{}],"y":{"a":{"b":1,"c":2},"d":3}}"#,
             r#"{"n":3,"metadata":{"uid":"1","name":"a"},"y":{"d":{"a":[]}},"x":null}"#,
             r#"{"metadata":{"name":"c"},"n":1,"y":{},"x":[],"z":{}}"#,
         ];
         let metadata = r#"{"resourceVersion":"7","continue":"x"}"#;
-        let field = |label: &str, field| (format!("\"{label}\":").into(), field, When::default());
+        let field = |label: &str, field| (format!("\"{label}\":").into(), field, FieldCondition::default());
         let selection = ListSelection {
             fields: vec![
                 field("continue", ListField::Continue),
-                field("items", ListField::Items(Arc::new(Selection { fields }))),
+                field("items", ListField::Items(Arc::new(ObjectSelection { fields }))),
                 field("left", ListField::RemainingItemCount),
                 field("resourceVersion", ListField::ResourceVersion),
                 field("__typename", ListField::Constant("\"L\"".into())),
@@ -187,8 +195,8 @@ mod tests {
         };
         let answer = format!(r#"{{"metadata":{metadata},"items":[{}]}}"#, items.join(","));
         for path in [None, Some("n"), Some("metadata.name"), Some("metadata.none")] {
-            let order = path.map(Order::by);
-            let (mut one, mut other) = (Writer::default(), Writer::default());
+            let order = path.map(ItemOrder::by);
+            let (mut one, mut other) = (JsonWriter::default(), JsonWriter::default());
             let through = list(&mut one, answer.as_bytes(), &selection, order.as_ref());
             let bytes = items.map(str::as_bytes);
             let at_hand = list_of(&mut other, (metadata.as_bytes(), &bytes), &selection, order.as_ref());

@@ -3,9 +3,9 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use super::{
-    cursor::{Cursor, Malformed, at, says, text_at},
-    selection::{Selection, When},
-    writer::{Step, Writer, quote},
+    cursor::{JsonCursor, MalformedJson, at, says, text_at},
+    selection::{FieldCondition, ObjectSelection},
+    writer::{JsonWriter, PathStep, quote},
 };
 
 /// A selected field of a list.
@@ -18,7 +18,7 @@ pub enum ListField {
     /// The number of remaining items, if the API server tells it.
     RemainingItemCount,
     /// The items.
-    Items(Arc<Selection>),
+    Items(Arc<ObjectSelection>),
     /// Constant JSON.
     Constant(Box<str>),
 }
@@ -27,7 +27,7 @@ pub enum ListField {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListSelection {
     /// Names with quotes and colon, and their fields.
-    pub fields: Vec<(Box<str>, ListField, When)>,
+    pub fields: Vec<(Box<str>, ListField, FieldCondition)>,
 }
 
 impl ListSelection {
@@ -40,18 +40,18 @@ impl ListSelection {
                 ListField::Items(items) => ListField::Items(Arc::new(items.under(says))),
                 other => other.clone(),
             };
-            (label.clone(), field, When::default())
+            (label.clone(), field, FieldCondition::default())
         });
         Self { fields: fields.collect() }
     }
 
     /// The selections of items.
-    pub fn items(&self) -> impl Iterator<Item = &Arc<Selection>> {
+    pub fn items(&self) -> impl Iterator<Item = &Arc<ObjectSelection>> {
         self.labelled_items().map(|(_, items)| items)
     }
 
     /// The same with their labels.
-    fn labelled_items(&self) -> impl Iterator<Item = (&str, &Arc<Selection>)> {
+    fn labelled_items(&self) -> impl Iterator<Item = (&str, &Arc<ObjectSelection>)> {
         self.fields.iter().filter_map(|(label, field, _)| match field {
             ListField::Items(items) => Some((&**label, items)),
             _ => None,
@@ -74,7 +74,7 @@ impl ListField {
 
 /// The order of items.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct ItemOrder {
     path: Vec<Box<str>>,
 }
 
@@ -83,7 +83,7 @@ pub struct Order {
 pub enum ListError {
     /// The list is not JSON.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] MalformedJson),
     /// The first item does not have the field to sort by.
     #[error("specified sortBy field does not exist")]
     NoSuchField,
@@ -92,7 +92,7 @@ pub enum ListError {
     Unordered,
 }
 
-impl Order {
+impl ItemOrder {
     /// The order by a dotted path.
     pub fn by(path: &str) -> Self {
         Self { path: path.split('.').map(Box::from).collect() }
@@ -104,21 +104,21 @@ impl Order {
     }
 
     /// The value that an item is sorted by.
-    pub(super) fn key<'a>(&self, item: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+    pub(super) fn key<'a>(&self, item: &'a [u8]) -> Result<Option<&'a [u8]>, MalformedJson> {
         at(item, &self.path)
     }
 }
 
 /// Writes a list from an API server's answer.
 pub fn list<'p>(
-    writer: &mut Writer<'p>,
+    writer: &mut JsonWriter<'p>,
     json: &[u8],
     selection: &'p ListSelection,
-    order: Option<&Order>,
+    order: Option<&ItemOrder>,
 ) -> Result<(), ListError> {
     let mut metadata: &[u8] = b"{}";
     let mut items: Vec<Vec<u8>> = Vec::new();
-    let mut cursor = Cursor::new(json);
+    let mut cursor = JsonCursor::new(json);
     cursor.expect(b'{')?;
     let mut more = !cursor.take(b'}')?;
     while more {
@@ -166,10 +166,10 @@ fn written(out: &mut Vec<u8>, metadata: &[u8], key: &str, otherwise: &[u8]) {
 }
 
 fn write_items<'p>(
-    writer: &mut Writer<'p>,
-    cursor: &mut Cursor<'_>,
-    (label, selection): (&'p str, &'p Selection),
-    order: Option<&Order>,
+    writer: &mut JsonWriter<'p>,
+    cursor: &mut JsonCursor<'_>,
+    (label, selection): (&'p str, &'p ObjectSelection),
+    order: Option<&ItemOrder>,
 ) -> Result<(), ListError> {
     writer.out.push(b'[');
     if cursor.peek()? != b'[' {
@@ -211,7 +211,7 @@ fn write_items<'p>(
 
 /// Sorts items that are in the output already, each followed by a comma, and says where they are now of what was told.
 fn put_in_order(
-    writer: &mut Writer<'_>,
+    writer: &mut JsonWriter<'_>,
     items: &[(Option<&[u8]>, usize, usize)],
     (start, told): (usize, usize),
 ) {
@@ -225,7 +225,7 @@ fn put_in_order(
     }
     for mismatch in &mut writer.mismatches[told..] {
         // Behind the name of the items.
-        if let Some(Step::Index(index)) = mismatch.path.get_mut(1) {
+        if let Some(PathStep::Index(index)) = mismatch.path.get_mut(1) {
             *index = order.iter().position(|before| *before == *index).unwrap_or(*index);
         }
     }
@@ -238,17 +238,19 @@ pub(super) fn compare(a: Option<&[u8]>, b: Option<&[u8]>) -> Ordering {
     let (one, other) = (sort(a), sort(b));
     match one {
         _ if one != other => one.cmp(&other),
-        Sort::Text if !a.contains(&b'\\') && !b.contains(&b'\\') => a[1..a.len() - 1].cmp(&b[1..b.len() - 1]),
-        Sort::Text => text_at(a, &[]).cmp(&text_at(b, &[])),
-        Sort::Boolean => a.starts_with(b"t").cmp(&b.starts_with(b"t")),
-        Sort::Number => numbers(a, b),
-        Sort::Null | Sort::Other => Ordering::Equal,
+        SortRank::Text if !a.contains(&b'\\') && !b.contains(&b'\\') => {
+            a[1..a.len() - 1].cmp(&b[1..b.len() - 1])
+        }
+        SortRank::Text => text_at(a, &[]).cmp(&text_at(b, &[])),
+        SortRank::Boolean => a.starts_with(b"t").cmp(&b.starts_with(b"t")),
+        SortRank::Number => numbers(a, b),
+        SortRank::Null | SortRank::Other => Ordering::Equal,
     }
 }
 
 /// What a value is, in the order of sorts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Sort {
+enum SortRank {
     Null,
     Boolean,
     Number,
@@ -256,13 +258,13 @@ enum Sort {
     Other,
 }
 
-fn sort(value: &[u8]) -> Sort {
+fn sort(value: &[u8]) -> SortRank {
     match value.first() {
-        Some(b'n') => Sort::Null,
-        Some(b't' | b'f') => Sort::Boolean,
-        Some(b'-' | b'0'..=b'9') => Sort::Number,
-        Some(b'"') => Sort::Text,
-        _ => Sort::Other,
+        Some(b'n') => SortRank::Null,
+        Some(b't' | b'f') => SortRank::Boolean,
+        Some(b'-' | b'0'..=b'9') => SortRank::Number,
+        Some(b'"') => SortRank::Text,
+        _ => SortRank::Other,
     }
 }
 

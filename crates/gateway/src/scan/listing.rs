@@ -3,22 +3,22 @@
 use std::cmp::Ordering;
 
 use super::{
-    cursor::{Cursor, Malformed, says},
-    list::{ListError, ListField, ListSelection, Order, compare},
-    selection::Selection,
-    walk::{Found, Walk},
-    writer::{Mismatch, Writer},
+    cursor::{JsonCursor, MalformedJson, says},
+    list::{ItemOrder, ListError, ListField, ListSelection, compare},
+    selection::ObjectSelection,
+    walk::{ListPart, ListWalk},
+    writer::{JsonWriter, TypeMismatch},
 };
 
 /// A list in the making.
-pub struct Listing<'p> {
-    writer: Writer<'p>,
+pub struct ListWriter<'p> {
+    writer: JsonWriter<'p>,
     selection: &'p ListSelection,
     /// The place of the items among the fields.
-    items: Option<(usize, &'p Selection)>,
-    walk: Walk,
+    items: Option<(usize, &'p ObjectSelection)>,
+    walk: ListWalk,
     /// The order in which the items are expected, and the key of the last one.
-    order: Option<(&'p Order, Vec<u8>)>,
+    order: Option<(&'p ItemOrder, Vec<u8>)>,
     /// `true` between the brackets of the items.
     is_among_items: bool,
     /// `true` if the rest does not matter.
@@ -40,8 +40,8 @@ pub fn is_streamable(selection: &ListSelection, beginning: &[u8]) -> bool {
 }
 
 /// Returns `true` if the items come after everything that has to be known before.
-fn are_items_next(beginning: &[u8], needs_metadata: bool) -> Result<bool, Malformed> {
-    let mut cursor = Cursor::new(beginning);
+fn are_items_next(beginning: &[u8], needs_metadata: bool) -> Result<bool, MalformedJson> {
+    let mut cursor = JsonCursor::new(beginning);
     let mut has_metadata = false;
     cursor.expect(b'{')?;
     loop {
@@ -57,12 +57,12 @@ fn are_items_next(beginning: &[u8], needs_metadata: bool) -> Result<bool, Malfor
     }
 }
 
-impl<'p> Listing<'p> {
+impl<'p> ListWriter<'p> {
     /// A list that is written behind what is there already, and whose items come in an order. No more than `most` bytes
     /// are in the output at a time.
     pub fn new(
         selection: &'p ListSelection,
-        order: Option<&'p Order>,
+        order: Option<&'p ItemOrder>,
         (out, most): (Vec<u8>, usize),
     ) -> Self {
         let mut fields = selection.fields.iter().enumerate();
@@ -71,10 +71,10 @@ impl<'p> Listing<'p> {
             _ => None,
         });
         Self {
-            writer: Writer::after(out).at_most(most),
+            writer: JsonWriter::after(out).at_most(most),
             selection,
             items,
-            walk: Walk::default(),
+            walk: ListWalk::default(),
             order: order.map(|order| (order, Vec::new())),
             is_among_items: false,
             has_enough: false,
@@ -102,7 +102,7 @@ impl<'p> Listing<'p> {
     /// Writes what is there as a whole, until the output has `room` bytes. Returns the number of bytes that are read;
     /// the others are wanted again, with more behind them.
     pub fn advance(&mut self, bytes: &[u8], room: usize) -> Result<usize, ListError> {
-        let mut cursor = Cursor::new(bytes);
+        let mut cursor = JsonCursor::new(bytes);
         let mut read = 0;
         while !self.is_done() && self.writer.out.len() < room {
             let mark = self.writer.mark();
@@ -111,10 +111,10 @@ impl<'p> Listing<'p> {
                 Err(error) => {
                     self.writer.back_to(mark);
                     match error {
-                        ListError::Malformed(Malformed::TOO_LONG) => return Err(error),
-                        ListError::Malformed(Malformed { at }) if at >= bytes.len() => break,
-                        ListError::Malformed(Malformed { at }) => {
-                            return Err(Malformed { at: self.read + at }.into());
+                        ListError::Malformed(MalformedJson::TOO_LONG) => return Err(error),
+                        ListError::Malformed(MalformedJson { at }) if at >= bytes.len() => break,
+                        ListError::Malformed(MalformedJson { at }) => {
+                            return Err(MalformedJson { at: self.read + at }.into());
                         }
                         error => return Err(error),
                     }
@@ -126,8 +126,8 @@ impl<'p> Listing<'p> {
     }
 
     /// The error for bytes that end here.
-    pub const fn cut(&self) -> Malformed {
-        Malformed { at: self.read }
+    pub const fn cut(&self) -> MalformedJson {
+        MalformedJson { at: self.read }
     }
 
     /// Closes what is open, when no more will come. This is not the list.
@@ -145,12 +145,12 @@ impl<'p> Listing<'p> {
     }
 
     /// The values that do not fit the schema.
-    pub fn mismatches(&self) -> &[Mismatch] {
+    pub fn mismatches(&self) -> &[TypeMismatch] {
         &self.writer.mismatches
     }
 
     /// Writes one part. Nothing but the output has changed if it fails.
-    fn step(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ListError> {
+    fn step(&mut self, cursor: &mut JsonCursor<'_>) -> Result<(), ListError> {
         let (writer, items, count) = (&mut self.writer, self.items, self.count);
         let fields = &self.selection.fields;
         let found = self.walk.step(cursor, |cursor| {
@@ -163,10 +163,10 @@ impl<'p> Listing<'p> {
             Ok(cursor.since(start))
         })?;
         match found {
-            Found::Begin => self.writer.out.push(b'{'),
-            Found::Other => {}
-            Found::Items { is_empty } => self.begin_items(is_empty),
-            Found::Item { item, is_last } => {
+            ListPart::Begin => self.writer.out.push(b'{'),
+            ListPart::Other => {}
+            ListPart::Items { is_empty } => self.begin_items(is_empty),
+            ListPart::Item { item, is_last } => {
                 self.check_order(item)?;
                 self.count += 1;
                 if is_last {
@@ -174,7 +174,7 @@ impl<'p> Listing<'p> {
                     self.is_among_items = false;
                 }
             }
-            Found::End => self.end(),
+            ListPart::End => self.end(),
         }
         Ok(())
     }

@@ -2,24 +2,24 @@
 //! its name. Then nothing has to be looked for.
 
 use super::{
-    cursor::Cursor,
-    selection::{Selection, Shape},
+    cursor::JsonCursor,
+    selection::{ObjectSelection, ValueShape},
     writer::quote,
 };
 
 /// The beginning of an object in which all that is selected follows one after another.
 #[derive(Debug)]
-pub(super) struct Stencil {
+pub(super) struct ObjectStencil {
     /// The bytes before each text, in the object and in the answer.
     texts: Vec<(Vec<u8>, Vec<u8>)>,
     /// The end of the answer.
     end: Vec<u8>,
 }
 
-impl Stencil {
+impl ObjectStencil {
     /// The stencil of a selection. None if more has to be known of an object than how it begins.
-    pub(super) fn of(selection: &Selection) -> Option<Self> {
-        let mut cut = Cut::default();
+    pub(super) fn of(selection: &ObjectSelection) -> Option<Self> {
+        let mut cut = StencilCut::default();
         cut.object(selection)?;
         // What stands behind the last text would have to be looked at.
         cut.stands.is_empty().then_some(Self { texts: cut.texts, end: cut.written })
@@ -45,14 +45,14 @@ impl Stencil {
 
 /// Splits behind a string.
 fn split(json: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut cursor = Cursor::new(json);
+    let mut cursor = JsonCursor::new(json);
     cursor.string().ok()?;
     Some(json.split_at(cursor.position()))
 }
 
 /// A stencil in the making.
 #[derive(Default)]
-struct Cut {
+struct StencilCut {
     texts: Vec<(Vec<u8>, Vec<u8>)>,
     /// The bytes of the object since the last text.
     stands: Vec<u8>,
@@ -62,9 +62,9 @@ struct Cut {
     is_over: bool,
 }
 
-impl Cut {
+impl StencilCut {
     /// Adds an object. None if what is selected of it can be anywhere.
-    fn object(&mut self, selection: &Selection) -> Option<()> {
+    fn object(&mut self, selection: &ObjectSelection) -> Option<()> {
         self.stands.push(b'{');
         self.written.push(b'{');
         let mut is_first = true;
@@ -73,17 +73,17 @@ impl Cut {
                 self.written.push(b',');
             }
             self.written.extend_from_slice(field.label.as_bytes());
-            if let Shape::Constant(json) = &field.shape {
+            if let ValueShape::Constant(json) = &field.shape {
                 self.written.extend_from_slice(json.as_bytes());
                 continue;
             }
             self.key(&field.key, std::mem::take(&mut is_first))?;
             match &field.shape {
-                Shape::Text => {
+                ValueShape::Text => {
                     let before = (std::mem::take(&mut self.stands), std::mem::take(&mut self.written));
                     self.texts.push(before);
                 }
-                Shape::Object(inner) => {
+                ValueShape::Object(inner) => {
                     self.object(inner)?;
                     self.is_over = true;
                 }
@@ -112,26 +112,30 @@ mod tests {
     use std::sync::Arc;
 
     use super::{
-        super::{Selected, Writer},
+        super::{JsonWriter, SelectedField},
         *,
     };
 
-    fn text(key: &str) -> Selected {
-        Selected::new(key, key, Shape::Text)
+    fn text(key: &str) -> SelectedField {
+        SelectedField::new(key, key, ValueShape::Text)
     }
 
-    fn within(key: &str, fields: &[Selected]) -> Selected {
-        Selected::new(key, key, Shape::Object(Arc::new(Selection { fields: fields.to_vec() })))
+    fn within(key: &str, fields: &[SelectedField]) -> SelectedField {
+        SelectedField::new(
+            key,
+            key,
+            ValueShape::Object(Arc::new(ObjectSelection { fields: fields.to_vec() })),
+        )
     }
 
-    fn stencil(fields: &[Selected]) -> Option<Stencil> {
-        Stencil::of(&Selection { fields: fields.to_vec() })
+    fn stencil(fields: &[SelectedField]) -> Option<ObjectStencil> {
+        ObjectStencil::of(&ObjectSelection { fields: fields.to_vec() })
     }
 
     #[test]
     fn what_objects_begin_with_is_written_as_the_writer_does() {
-        let typename = Selected::new("__typename", "__typename", Shape::Constant("\"T\"".into()));
-        let alias = Selected::new("called", "name", Shape::Text);
+        let typename = SelectedField::new("__typename", "__typename", ValueShape::Constant("\"T\"".into()));
+        let alias = SelectedField::new("called", "name", ValueShape::Text);
         let selections = [
             vec![within("metadata", &[text("name")])],
             vec![within("metadata", &[text("name"), text("namespace")])],
@@ -156,13 +160,13 @@ mod tests {
         ];
         for (fit, object) in objects {
             for (index, fields) in selections.iter().enumerate() {
-                let selection = Selection { fields: fields.clone() };
+                let selection = ObjectSelection { fields: fields.clone() };
                 let fits = (fit >> index) & 1 == 1;
                 let mut out = b"before".to_vec();
                 let is_written = stencil(fields).unwrap().write(object.as_bytes(), &mut out);
                 assert_eq!(is_written, fits, "{object} {index}");
-                let mut writer = Writer::after(b"before".to_vec());
-                writer.object(&mut Cursor::new(object.as_bytes()), &selection).unwrap();
+                let mut writer = JsonWriter::after(b"before".to_vec());
+                writer.object(&mut JsonCursor::new(object.as_bytes()), &selection).unwrap();
                 assert_eq!(out, if fits { writer.out } else { b"before".to_vec() }, "{object} {index}");
             }
         }
@@ -170,9 +174,9 @@ mod tests {
 
     #[test]
     fn what_has_to_be_looked_for_has_no_stencil() {
-        let plain = Selected::new("data", "data", Shape::Plain);
-        let constant = Selected::new("kind", "kind", Shape::Constant("1".into()));
-        let whole = Selected::new("x", "x", Shape::Whole(Box::new(Shape::Text)));
+        let plain = SelectedField::new("data", "data", ValueShape::Plain);
+        let constant = SelectedField::new("kind", "kind", ValueShape::Constant("1".into()));
+        let whole = SelectedField::new("x", "x", ValueShape::Whole(Box::new(ValueShape::Text)));
         for fields in [
             vec![],
             vec![constant.clone()],

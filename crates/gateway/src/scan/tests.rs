@@ -6,29 +6,32 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{
-    ListField, ListSelection, Order, Selected, Selection, Shape, Step, When, Writer,
-    cursor::{Cursor, Malformed},
+    FieldCondition, ItemOrder, JsonWriter, ListField, ListSelection, ObjectSelection, PathStep,
+    SelectedField, ValueShape,
+    cursor::{JsonCursor, MalformedJson},
     list,
 };
 
 /// The same selection over values.
-fn oracle(value: &Value, shape: &Shape) -> Value {
+fn oracle(value: &Value, shape: &ValueShape) -> Value {
     match (shape, value) {
-        (Shape::Constant(json), _) => serde_json::from_str(json).unwrap(),
-        (Shape::Whole(inner), _) => oracle(value, inner),
+        (ValueShape::Constant(json), _) => serde_json::from_str(json).unwrap(),
+        (ValueShape::Whole(inner), _) => oracle(value, inner),
         (_, Value::Null) => Value::Null,
-        (Shape::Text, Value::String(_)) | (Shape::Plain, _) => value.clone(),
-        (Shape::Text | Shape::JsonText, _) => Value::String(value.to_string()),
-        (Shape::List(inner), Value::Array(items)) => items.iter().map(|item| oracle(item, inner)).collect(),
-        (Shape::Object(selection), Value::Object(fields)) => selected(fields, selection),
+        (ValueShape::Text, Value::String(_)) | (ValueShape::Plain, _) => value.clone(),
+        (ValueShape::Text | ValueShape::JsonText, _) => Value::String(value.to_string()),
+        (ValueShape::List(inner), Value::Array(items)) => {
+            items.iter().map(|item| oracle(item, inner)).collect()
+        }
+        (ValueShape::Object(selection), Value::Object(fields)) => selected(fields, selection),
         _ => Value::Null,
     }
 }
 
-fn selected(fields: &Map<String, Value>, selection: &Selection) -> Value {
+fn selected(fields: &Map<String, Value>, selection: &ObjectSelection) -> Value {
     let all = selection.fields.iter().map(|field| {
         let value = match &field.shape {
-            Shape::Whole(inner) => oracle(&Value::Object(fields.clone()), inner),
+            ValueShape::Whole(inner) => oracle(&Value::Object(fields.clone()), inner),
             shape => oracle(fields.get(&*field.key).unwrap_or(&Value::Null), shape),
         };
         (field.name().to_owned(), value)
@@ -36,9 +39,9 @@ fn selected(fields: &Map<String, Value>, selection: &Selection) -> Value {
     all.collect::<Map<_, _>>().into()
 }
 
-fn scanned(text: &str, shape: &Shape) -> Value {
-    let mut writer = Writer::default();
-    writer.value(&mut super::Cursor::new(text.as_bytes()), shape).unwrap();
+fn scanned(text: &str, shape: &ValueShape) -> Value {
+    let mut writer = JsonWriter::default();
+    writer.value(&mut super::JsonCursor::new(text.as_bytes()), shape).unwrap();
     serde_json::from_slice(&writer.out)
         .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8(writer.out)))
 }
@@ -47,7 +50,7 @@ fn scanned(text: &str, shape: &Shape) -> Value {
 fn whole_objects_say_of_which_type_they_are() {
     let members: [(Box<str>, Box<str>); 2] =
         [("kind".into(), "\"K\"".into()), ("apiVersion".into(), "\"v1\"".into())];
-    let shape = Shape::With(members.into());
+    let shape = ValueShape::With(members.into());
     for (written, expected) in [
         (r#"{"a":{"kind":1}}"#, r#"{"kind":"K","apiVersion":"v1","a":{"kind":1}}"#),
         (r#"{"a":1,"kind":"Own"}"#, r#"{"apiVersion":"v1","a":1,"kind":"Own"}"#),
@@ -87,22 +90,22 @@ fn key() -> impl Strategy<Value = String> {
     ]
 }
 
-fn shapes() -> impl Strategy<Value = Shape> {
+fn shapes() -> impl Strategy<Value = ValueShape> {
     let leaf = prop_oneof![
-        Just(Shape::Text),
-        Just(Shape::Plain),
-        Just(Shape::JsonText),
-        Just(Shape::Constant("\"k\"".into())),
-        Just(Shape::Whole(Box::new(Shape::JsonText))),
+        Just(ValueShape::Text),
+        Just(ValueShape::Plain),
+        Just(ValueShape::JsonText),
+        Just(ValueShape::Constant("\"k\"".into())),
+        Just(ValueShape::Whole(Box::new(ValueShape::JsonText))),
     ];
     leaf.prop_recursive(4, 32, 5, |inner| {
         prop_oneof![
-            inner.clone().prop_map(|inner| Shape::List(Box::new(inner))),
+            inner.clone().prop_map(|inner| ValueShape::List(Box::new(inner))),
             prop::collection::vec((key(), inner), 0..5).prop_map(|fields| {
-                let field = |(index, (key, shape)): (usize, (String, Shape))| {
-                    Selected::new(&format!("f{index}"), &key, shape)
+                let field = |(index, (key, shape)): (usize, (String, ValueShape))| {
+                    SelectedField::new(&format!("f{index}"), &key, shape)
                 };
-                Shape::Object(Arc::new(Selection {
+                ValueShape::Object(Arc::new(ObjectSelection {
                     fields: fields.into_iter().enumerate().map(field).collect(),
                 }))
             }),
@@ -122,13 +125,14 @@ proptest! {
 
     #[test]
     fn no_bytes_bring_it_down(bytes in prop::collection::vec(any::<u8>(), 0..200), shape in shapes()) {
-        let _ = Writer::default().value(&mut super::Cursor::new(&bytes), &shape);
+        let _ = JsonWriter::default().value(&mut super::JsonCursor::new(&bytes), &shape);
     }
 
     #[test]
     fn no_half_of_json_brings_it_down(value in values(), shape in shapes(), at in 0..500_usize) {
         let text = value.to_string();
-        let _ = Writer::default().value(&mut super::Cursor::new(&text.as_bytes()[..at.min(text.len())]), &shape);
+        let half = &text.as_bytes()[..at.min(text.len())];
+        let _ = JsonWriter::default().value(&mut super::JsonCursor::new(half), &shape);
     }
 }
 
@@ -151,44 +155,48 @@ fn without_spaces(value: Value) -> Value {
     }
 }
 
-fn name_only() -> Arc<Selection> {
-    let name = Selected::new("name", "name", Shape::Text);
-    let metadata = Shape::Object(Arc::new(Selection { fields: vec![name] }));
-    Arc::new(Selection {
+fn name_only() -> Arc<ObjectSelection> {
+    let name = SelectedField::new("name", "name", ValueShape::Text);
+    let metadata = ValueShape::Object(Arc::new(ObjectSelection { fields: vec![name] }));
+    Arc::new(ObjectSelection {
         fields: vec![
-            Selected::new("kind", "kind", Shape::Constant("\"Pod\"".into())),
-            Selected::new("metadata", "metadata", metadata),
+            SelectedField::new("kind", "kind", ValueShape::Constant("\"Pod\"".into())),
+            SelectedField::new("metadata", "metadata", metadata),
         ],
     })
 }
 
 #[test]
 fn numbers_are_as_they_are_written() {
-    let shape = Shape::Object(Arc::new(Selection {
-        fields: vec![Selected::new("n", "n", Shape::Plain), Selected::new("t", "n", Shape::JsonText)],
+    let shape = ValueShape::Object(Arc::new(ObjectSelection {
+        fields: vec![
+            SelectedField::new("n", "n", ValueShape::Plain),
+            SelectedField::new("t", "n", ValueShape::JsonText),
+        ],
     }));
-    let mut writer = Writer::default();
-    writer.value(&mut super::Cursor::new(br#"{"n":1e21}"#), &shape).unwrap();
+    let mut writer = JsonWriter::default();
+    writer.value(&mut super::JsonCursor::new(br#"{"n":1e21}"#), &shape).unwrap();
     assert_eq!(String::from_utf8(writer.out).unwrap(), r#"{"n":1e21,"t":"1e21"}"#);
 }
 
 #[test]
 fn what_does_not_fit_is_null_with_its_path() {
-    let inner = Shape::List(Box::new(Shape::Object(name_only())));
-    let shape = Shape::Object(Arc::new(Selection { fields: vec![Selected::new("x", "a", inner)] }));
-    let mut writer = Writer::default();
-    writer.value(&mut super::Cursor::new(br#"{"a":[{"metadata":{}},{"metadata":7}]}"#), &shape).unwrap();
+    let inner = ValueShape::List(Box::new(ValueShape::Object(name_only())));
+    let shape =
+        ValueShape::Object(Arc::new(ObjectSelection { fields: vec![SelectedField::new("x", "a", inner)] }));
+    let mut writer = JsonWriter::default();
+    writer.value(&mut super::JsonCursor::new(br#"{"a":[{"metadata":{}},{"metadata":7}]}"#), &shape).unwrap();
     let got: Value = serde_json::from_slice(&writer.out).unwrap();
     assert_eq!(
         got,
         json!({"x": [{"kind": "Pod", "metadata": {"name": null}}, {"kind": "Pod", "metadata": null}]})
     );
-    let path = [Step::Field("x".into()), Step::Index(1), Step::Field("metadata".into())];
+    let path = [PathStep::Field("x".into()), PathStep::Index(1), PathStep::Field("metadata".into())];
     assert_eq!(writer.mismatches[0].path, path);
 }
 
 fn listed(json: &str, order: Option<&str>) -> Result<Value, super::ListError> {
-    let field = |name: &str, field| (format!("\"{name}\":").into(), field, When::default());
+    let field = |name: &str, field| (format!("\"{name}\":").into(), field, FieldCondition::default());
     let fields = vec![
         field("items", ListField::Items(name_only())),
         field("continue", ListField::Continue),
@@ -196,8 +204,8 @@ fn listed(json: &str, order: Option<&str>) -> Result<Value, super::ListError> {
         field("resourceVersion", ListField::ResourceVersion),
     ];
     let selection = ListSelection { fields };
-    let mut writer = Writer::default();
-    list(&mut writer, json.as_bytes(), &selection, order.map(Order::by).as_ref())?;
+    let mut writer = JsonWriter::default();
+    list(&mut writer, json.as_bytes(), &selection, order.map(ItemOrder::by).as_ref())?;
     Ok(serde_json::from_slice(&writer.out).unwrap())
 }
 
@@ -278,23 +286,23 @@ fn whatever_is_mixed_has_one_order() {
 
 #[test]
 fn what_is_selected_too_often_is_given_up() {
-    let many = |shape: &dyn Fn() -> Shape| -> Arc<Selection> {
-        let fields = (0..10).map(|number| Selected::new(&format!("a{number}"), "a", shape())).collect();
-        Arc::new(Selection { fields })
+    let many = |shape: &dyn Fn() -> ValueShape| -> Arc<ObjectSelection> {
+        let fields = (0..10).map(|number| SelectedField::new(&format!("a{number}"), "a", shape())).collect();
+        Arc::new(ObjectSelection { fields })
     };
-    let entry = |shape| Arc::new(Selection { fields: vec![Selected::new("a", "a", shape)] });
-    let list_of = |selection| Shape::List(Box::new(Shape::Object(selection)));
+    let entry = |shape| Arc::new(ObjectSelection { fields: vec![SelectedField::new("a", "a", shape)] });
+    let list_of = |selection| ValueShape::List(Box::new(ValueShape::Object(selection)));
     let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(100));
     let objects = format!(r#"{{"a":[{}]}}"#, vec!["{}"; 20].join(","));
     // Values, constants, and what is not there.
     for (selection, json) in [
-        (many(&|| Shape::Plain), &text),
-        (entry(list_of(many(&|| Shape::Constant("1".into())))), &objects),
-        (entry(list_of(many(&|| Shape::Plain))), &objects),
+        (many(&|| ValueShape::Plain), &text),
+        (entry(list_of(many(&|| ValueShape::Constant("1".into())))), &objects),
+        (entry(list_of(many(&|| ValueShape::Plain))), &objects),
     ] {
-        for (most, expected) in [(3000, Ok(())), (500, Err(Malformed::TOO_LONG))] {
-            let mut writer = Writer::default().at_most(most);
-            let written = writer.object(&mut Cursor::new(json.as_bytes()), &selection);
+        for (most, expected) in [(3000, Ok(())), (500, Err(MalformedJson::TOO_LONG))] {
+            let mut writer = JsonWriter::default().at_most(most);
+            let written = writer.object(&mut JsonCursor::new(json.as_bytes()), &selection);
             assert_eq!(written, expected, "{most} of {json}");
             assert!(writer.out.len() < most + 200, "{}", writer.out.len());
         }
@@ -304,14 +312,15 @@ fn what_is_selected_too_often_is_given_up() {
 /// What is put aside for another order of the fields counts as well.
 #[test]
 fn items_that_are_selected_too_often_are_given_up() {
-    let fields = vec![Selected::new("a", "a", Shape::Plain)];
-    let items = Arc::new(Selection { fields });
-    let field =
-        |number| (format!("\"i{number}\":").into(), ListField::Items(Arc::clone(&items)), When::default());
+    let fields = vec![SelectedField::new("a", "a", ValueShape::Plain)];
+    let items = Arc::new(ObjectSelection { fields });
+    let field = |number| {
+        (format!("\"i{number}\":").into(), ListField::Items(Arc::clone(&items)), FieldCondition::default())
+    };
     let selection = ListSelection { fields: (0..10).map(field).collect() };
     let json = format!(r#"{{"items":[{{"a":"{}"}}]}}"#, "x".repeat(100));
     for (most, is_whole) in [(3000, true), (500, false)] {
-        let mut writer = Writer::default().at_most(most);
+        let mut writer = JsonWriter::default().at_most(most);
         assert_eq!(list(&mut writer, json.as_bytes(), &selection, None).is_ok(), is_whole, "{most}");
     }
 }

@@ -1,10 +1,10 @@
 //! The way through a list that is still coming: one step after another, each of which is there as a whole.
 
-use super::cursor::{Cursor, Malformed, says};
+use super::cursor::{JsonCursor, MalformedJson, says};
 
 /// The part of a list that comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+enum ListStage {
     #[default]
     Begin,
     FirstField,
@@ -16,7 +16,7 @@ enum Stage {
 
 /// A part of a list.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found<T> {
+pub enum ListPart<T> {
     /// The list begins.
     Begin,
     /// Nothing that is written.
@@ -39,53 +39,53 @@ pub enum Found<T> {
 
 /// A place in a list.
 #[derive(Debug, Default)]
-pub struct Walk {
-    stage: Stage,
+pub struct ListWalk {
+    stage: ListStage,
     had_items: bool,
     /// The metadata, once they are there.
     pub metadata: Option<Vec<u8>>,
 }
 
-impl Walk {
+impl ListWalk {
     /// Returns `true` if the list has ended.
     pub fn is_done(&self) -> bool {
-        self.stage == Stage::End
+        self.stage == ListStage::End
     }
 
     /// Returns `true` if the list has begun.
     pub fn has_begun(&self) -> bool {
-        self.stage != Stage::Begin
+        self.stage != ListStage::Begin
     }
 
     /// Finds the next part, or fails and stays where it is. `read` reads an item.
     pub fn step<'a, T>(
         &mut self,
-        cursor: &mut Cursor<'a>,
-        read: impl FnOnce(&mut Cursor<'a>) -> Result<T, Malformed>,
-    ) -> Result<Found<T>, Malformed> {
+        cursor: &mut JsonCursor<'a>,
+        read: impl FnOnce(&mut JsonCursor<'a>) -> Result<T, MalformedJson>,
+    ) -> Result<ListPart<T>, MalformedJson> {
         match self.stage {
-            Stage::Begin => {
+            ListStage::Begin => {
                 cursor.expect(b'{')?;
-                self.stage = Stage::FirstField;
-                Ok(Found::Begin)
+                self.stage = ListStage::FirstField;
+                Ok(ListPart::Begin)
             }
-            Stage::FirstField if cursor.take(b'}')? => Ok(self.after_field(false)),
-            Stage::FirstField | Stage::Field => self.field(cursor),
-            Stage::Item => {
+            ListStage::FirstField if cursor.take(b'}')? => Ok(self.after_field(false)),
+            ListStage::FirstField | ListStage::Field => self.field(cursor),
+            ListStage::Item => {
                 let item = read(cursor)?;
                 let is_last = !cursor.another(b']')?;
-                self.stage = if is_last { Stage::AfterItems } else { Stage::Item };
-                Ok(Found::Item { item, is_last })
+                self.stage = if is_last { ListStage::AfterItems } else { ListStage::Item };
+                Ok(ListPart::Item { item, is_last })
             }
-            Stage::AfterItems => {
+            ListStage::AfterItems => {
                 let more = cursor.another(b'}')?;
                 Ok(self.after_field(more))
             }
-            Stage::End => Ok(Found::End),
+            ListStage::End => Ok(ListPart::End),
         }
     }
 
-    fn field<T>(&mut self, cursor: &mut Cursor<'_>) -> Result<Found<T>, Malformed> {
+    fn field<T>(&mut self, cursor: &mut JsonCursor<'_>) -> Result<ListPart<T>, MalformedJson> {
         let key = cursor.key()?;
         if says(key, "items") {
             return self.items(cursor);
@@ -98,7 +98,7 @@ impl Walk {
         Ok(self.after_field(more))
     }
 
-    fn items<T>(&mut self, cursor: &mut Cursor<'_>) -> Result<Found<T>, Malformed> {
+    fn items<T>(&mut self, cursor: &mut JsonCursor<'_>) -> Result<ListPart<T>, MalformedJson> {
         if self.had_items {
             return Err(cursor.malformed());
         }
@@ -110,12 +110,12 @@ impl Walk {
             true
         };
         self.had_items = true;
-        self.stage = if is_empty { Stage::AfterItems } else { Stage::Item };
-        Ok(Found::Items { is_empty })
+        self.stage = if is_empty { ListStage::AfterItems } else { ListStage::Item };
+        Ok(ListPart::Items { is_empty })
     }
 
-    const fn after_field<T>(&mut self, more: bool) -> Found<T> {
-        self.stage = if more { Stage::Field } else { Stage::End };
-        if more { Found::Other } else { Found::End }
+    const fn after_field<T>(&mut self, more: bool) -> ListPart<T> {
+        self.stage = if more { ListStage::Field } else { ListStage::End };
+        if more { ListPart::Other } else { ListPart::End }
     }
 }

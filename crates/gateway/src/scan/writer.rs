@@ -6,8 +6,8 @@
 use memchr::memchr2;
 
 use super::{
-    cursor::{Cursor, Malformed, at, says},
-    selection::{Selected, Selection, Shape, name},
+    cursor::{JsonCursor, MalformedJson, at, says},
+    selection::{ObjectSelection, SelectedField, ValueShape, name},
 };
 
 /// Maximum number of reported mismatches.
@@ -15,7 +15,7 @@ const MAX_TOLD: usize = 20;
 
 /// A step on the way to a value of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PathStep {
     /// A field.
     Field(String),
     /// An entry of a list.
@@ -24,40 +24,40 @@ pub enum Step {
 
 /// A value that does not fit the schema: null in the answer, with an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mismatch {
+pub struct TypeMismatch {
     /// Its path from the object or the list on.
-    pub path: Vec<Step>,
+    pub path: Vec<PathStep>,
     /// The expected type.
     pub expected: &'static str,
 }
 
 #[derive(Clone, Copy)]
-enum Place<'p> {
-    Field(&'p Selected),
+enum WriterPlace<'p> {
+    Field(&'p SelectedField),
     Label(&'p str),
     Index(usize),
 }
 
 /// The range of a value in the output.
 #[derive(Clone, Copy)]
-struct Segment {
+struct OutputSegment {
     start: usize,
     end: usize,
 }
 
-const ABSENT: Segment = Segment { start: usize::MAX, end: 0 };
+const ABSENT: OutputSegment = OutputSegment { start: usize::MAX, end: 0 };
 
 /// A place in the output between two items.
 #[derive(Clone, Copy)]
-pub(super) struct Mark {
+pub(super) struct OutputMark {
     written: usize,
     told: usize,
 }
 
 /// The most that is written.
-struct Most(usize);
+struct OutputLimit(usize);
 
-impl Default for Most {
+impl Default for OutputLimit {
     fn default() -> Self {
         Self(usize::MAX)
     }
@@ -65,22 +65,22 @@ impl Default for Most {
 
 /// The writer of an answer.
 #[derive(Default)]
-pub struct Writer<'p> {
+pub struct JsonWriter<'p> {
     /// The output.
     pub out: Vec<u8>,
     /// The values that do not fit the schema.
-    pub mismatches: Vec<Mismatch>,
+    pub mismatches: Vec<TypeMismatch>,
     /// `true` if objects are known to be sound, so that nothing has to be read behind what is selected.
     pub(super) is_hasty: bool,
     /// `true` if the last object was not read to its end.
     is_cut: bool,
-    most: Most,
+    most: OutputLimit,
     scratch: Vec<u8>,
-    segments: Vec<Segment>,
-    path: Vec<Place<'p>>,
+    segments: Vec<OutputSegment>,
+    path: Vec<WriterPlace<'p>>,
 }
 
-impl<'p> Writer<'p> {
+impl<'p> JsonWriter<'p> {
     /// A writer with room for this number of bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self::after(Vec::with_capacity(bytes))
@@ -94,12 +94,16 @@ impl<'p> Writer<'p> {
     /// The writer that stops at this number of bytes: a query may select the same again and again.
     #[must_use]
     pub const fn at_most(mut self, bytes: usize) -> Self {
-        self.most = Most(bytes);
+        self.most = OutputLimit(bytes);
         self
     }
 
     /// Writes the selected fields of the object at the cursor.
-    pub fn object(&mut self, cursor: &mut Cursor<'_>, selection: &'p Selection) -> Result<(), Malformed> {
+    pub fn object(
+        &mut self,
+        cursor: &mut JsonCursor<'_>,
+        selection: &'p ObjectSelection,
+    ) -> Result<(), MalformedJson> {
         let fields = &selection.fields;
         let (base, whole) = (self.segments.len(), *cursor);
         self.segments.resize(base + fields.len(), ABSENT);
@@ -141,7 +145,7 @@ impl<'p> Writer<'p> {
             more = missing > 0 && cursor.another(b'}')?;
         }
         for (index, field) in fields.iter().enumerate() {
-            if matches!(field.shape, Shape::Whole(_)) {
+            if matches!(field.shape, ValueShape::Whole(_)) {
                 self.field(&mut whole.clone(), (index, field), base, (&mut next, &mut is_in_order), fields)?;
             }
         }
@@ -154,8 +158,8 @@ impl<'p> Writer<'p> {
     }
 
     /// Fails if too much is written.
-    pub(super) fn has_room(&self) -> Result<(), Malformed> {
-        if self.out.len() > self.most.0 { Err(Malformed::TOO_LONG) } else { Ok(()) }
+    pub(super) fn has_room(&self) -> Result<(), MalformedJson> {
+        if self.out.len() > self.most.0 { Err(MalformedJson::TOO_LONG) } else { Ok(()) }
     }
 
     /// Takes what was written since a place. It still counts.
@@ -166,15 +170,22 @@ impl<'p> Writer<'p> {
     }
 
     /// The number of fields that are to be found. More than there can be, if everything is read.
-    fn missing(&self, fields: &[Selected]) -> usize {
+    fn missing(&self, fields: &[SelectedField]) -> usize {
         if !self.is_hasty {
             return usize::MAX;
         }
-        fields.iter().filter(|field| !matches!(field.shape, Shape::Constant(_) | Shape::Whole(_))).count()
+        fields
+            .iter()
+            .filter(|field| !matches!(field.shape, ValueShape::Constant(_) | ValueShape::Whole(_)))
+            .count()
     }
 
     /// Goes behind a value that was not read to its end.
-    fn catch_up<'j>(&mut self, cursor: &mut Cursor<'j>, value: Cursor<'j>) -> Result<(), Malformed> {
+    fn catch_up<'j>(
+        &mut self,
+        cursor: &mut JsonCursor<'j>,
+        value: JsonCursor<'j>,
+    ) -> Result<(), MalformedJson> {
         if std::mem::take(&mut self.is_cut) {
             *cursor = value;
             cursor.value()?;
@@ -185,22 +196,22 @@ impl<'p> Writer<'p> {
     /// Writes one value, with its name if it is the next one of the query.
     fn field(
         &mut self,
-        cursor: &mut Cursor<'_>,
-        (index, field): (usize, &'p Selected),
+        cursor: &mut JsonCursor<'_>,
+        (index, field): (usize, &'p SelectedField),
         base: usize,
         (next, is_in_order): (&mut usize, &mut bool),
-        fields: &'p [Selected],
-    ) -> Result<(), Malformed> {
+        fields: &'p [SelectedField],
+    ) -> Result<(), MalformedJson> {
         let is_next = index == *next && *is_in_order;
         if is_next {
             self.label(field, index);
         }
         let start = self.out.len();
-        self.path.push(Place::Field(field));
+        self.path.push(WriterPlace::Field(field));
         self.value(cursor, &field.shape)?;
         self.path.pop();
         self.has_room()?;
-        self.segments[base + index] = Segment { start, end: self.out.len() };
+        self.segments[base + index] = OutputSegment { start, end: self.out.len() };
         if is_next {
             *next = self.constants(fields, index + 1, base);
         } else {
@@ -210,7 +221,7 @@ impl<'p> Writer<'p> {
     }
 
     #[inline]
-    fn label(&mut self, field: &Selected, index: usize) {
+    fn label(&mut self, field: &SelectedField, index: usize) {
         if index > 0 {
             self.out.push(b',');
         }
@@ -218,20 +229,20 @@ impl<'p> Writer<'p> {
     }
 
     /// Writes the constants from `next` on, and returns the first field that is none.
-    fn constants(&mut self, fields: &[Selected], mut next: usize, base: usize) -> usize {
+    fn constants(&mut self, fields: &[SelectedField], mut next: usize, base: usize) -> usize {
         while let Some(field) = fields.get(next)
-            && let Shape::Constant(json) = &field.shape
+            && let ValueShape::Constant(json) = &field.shape
         {
             self.label(field, next);
             let start = self.out.len();
             self.out.extend_from_slice(json.as_bytes());
-            self.segments[base + next] = Segment { start, end: self.out.len() };
+            self.segments[base + next] = OutputSegment { start, end: self.out.len() };
             next += 1;
         }
         next
     }
 
-    fn put_in_order(&mut self, fields: &[Selected], base: usize, start: usize) {
+    fn put_in_order(&mut self, fields: &[SelectedField], base: usize, start: usize) {
         self.scratch.clear();
         for (index, field) in fields.iter().enumerate() {
             if index > 0 {
@@ -240,7 +251,7 @@ impl<'p> Writer<'p> {
             self.scratch.extend_from_slice(field.label.as_bytes());
             let segment = self.segments[base + index];
             match &field.shape {
-                Shape::Constant(json) => self.scratch.extend_from_slice(json.as_bytes()),
+                ValueShape::Constant(json) => self.scratch.extend_from_slice(json.as_bytes()),
                 _ if segment.start == ABSENT.start => self.scratch.extend_from_slice(b"null"),
                 _ => self.scratch.extend_from_slice(&self.out[segment.start..segment.end]),
             }
@@ -250,31 +261,31 @@ impl<'p> Writer<'p> {
     }
 
     /// Writes the value at the cursor.
-    pub fn value(&mut self, cursor: &mut Cursor<'_>, shape: &'p Shape) -> Result<(), Malformed> {
+    pub fn value(&mut self, cursor: &mut JsonCursor<'_>, shape: &'p ValueShape) -> Result<(), MalformedJson> {
         let first = cursor.peek()?;
-        if first == b'n' && !matches!(shape, Shape::Whole(_) | Shape::Constant(_)) {
+        if first == b'n' && !matches!(shape, ValueShape::Whole(_) | ValueShape::Constant(_)) {
             self.out.extend_from_slice(cursor.value()?);
             return Ok(());
         }
         match shape {
-            Shape::With(members) if first == b'{' => with(cursor.value()?, members, &mut self.out)?,
-            Shape::Plain | Shape::With(_) => self.out.extend_from_slice(cursor.value()?),
-            Shape::Text if first == b'"' => self.out.extend_from_slice(cursor.value()?),
-            Shape::Text | Shape::JsonText => quote(cursor.value()?, &mut self.out),
-            Shape::Object(selection) if first == b'{' => self.object(cursor, selection)?,
-            Shape::List(inner) if first == b'[' => self.entries(cursor, inner)?,
-            Shape::Whole(inner) => self.value(cursor, inner)?,
-            Shape::Constant(json) => {
+            ValueShape::With(members) if first == b'{' => with(cursor.value()?, members, &mut self.out)?,
+            ValueShape::Plain | ValueShape::With(_) => self.out.extend_from_slice(cursor.value()?),
+            ValueShape::Text if first == b'"' => self.out.extend_from_slice(cursor.value()?),
+            ValueShape::Text | ValueShape::JsonText => quote(cursor.value()?, &mut self.out),
+            ValueShape::Object(selection) if first == b'{' => self.object(cursor, selection)?,
+            ValueShape::List(inner) if first == b'[' => self.entries(cursor, inner)?,
+            ValueShape::Whole(inner) => self.value(cursor, inner)?,
+            ValueShape::Constant(json) => {
                 cursor.value()?;
                 self.out.extend_from_slice(json.as_bytes());
             }
-            Shape::Object(_) => self.mismatch(cursor, "an object")?,
-            Shape::List(_) => self.mismatch(cursor, "a list")?,
+            ValueShape::Object(_) => self.mismatch(cursor, "an object")?,
+            ValueShape::List(_) => self.mismatch(cursor, "a list")?,
         }
         Ok(())
     }
 
-    fn entries(&mut self, cursor: &mut Cursor<'_>, inner: &'p Shape) -> Result<(), Malformed> {
+    fn entries(&mut self, cursor: &mut JsonCursor<'_>, inner: &'p ValueShape) -> Result<(), MalformedJson> {
         cursor.expect(b'[')?;
         self.out.push(b'[');
         let mut more = !cursor.take(b']')?;
@@ -283,7 +294,7 @@ impl<'p> Writer<'p> {
             if index > 0 {
                 self.out.push(b',');
             }
-            self.path.push(Place::Index(index));
+            self.path.push(WriterPlace::Index(index));
             let here = *cursor;
             self.value(cursor, inner)?;
             self.catch_up(cursor, here)?;
@@ -295,16 +306,16 @@ impl<'p> Writer<'p> {
         Ok(())
     }
 
-    fn mismatch(&mut self, cursor: &mut Cursor<'_>, expected: &'static str) -> Result<(), Malformed> {
+    fn mismatch(&mut self, cursor: &mut JsonCursor<'_>, expected: &'static str) -> Result<(), MalformedJson> {
         cursor.value()?;
         self.out.extend_from_slice(b"null");
         if self.mismatches.len() < MAX_TOLD {
-            let step = |place: &Place<'p>| match place {
-                Place::Field(field) => Step::Field(field.name().to_owned()),
-                Place::Label(label) => Step::Field(name(label).to_owned()),
-                Place::Index(index) => Step::Index(*index),
+            let step = |place: &WriterPlace<'p>| match place {
+                WriterPlace::Field(field) => PathStep::Field(field.name().to_owned()),
+                WriterPlace::Label(label) => PathStep::Field(name(label).to_owned()),
+                WriterPlace::Index(index) => PathStep::Index(*index),
             };
-            self.mismatches.push(Mismatch { path: self.path.iter().map(step).collect(), expected });
+            self.mismatches.push(TypeMismatch { path: self.path.iter().map(step).collect(), expected });
         }
         Ok(())
     }
@@ -312,23 +323,23 @@ impl<'p> Writer<'p> {
     /// Writes the selected fields of an item of a list, whose items have this label.
     pub(super) fn item(
         &mut self,
-        cursor: &mut Cursor<'_>,
-        (label, selection): (&'p str, &'p Selection),
+        cursor: &mut JsonCursor<'_>,
+        (label, selection): (&'p str, &'p ObjectSelection),
         index: usize,
-    ) -> Result<(), Malformed> {
-        self.path.extend([Place::Label(label), Place::Index(index)]);
+    ) -> Result<(), MalformedJson> {
+        self.path.extend([WriterPlace::Label(label), WriterPlace::Index(index)]);
         self.object(cursor, selection)?;
         self.path.truncate(self.path.len() - 2);
         Ok(())
     }
 
     /// The current state, apart from an unfinished item.
-    pub(super) fn mark(&self) -> Mark {
-        Mark { written: self.out.len(), told: self.mismatches.len() }
+    pub(super) fn mark(&self) -> OutputMark {
+        OutputMark { written: self.out.len(), told: self.mismatches.len() }
     }
 
     /// Forgets what was written since, after an error.
-    pub(super) fn back_to(&mut self, mark: Mark) {
+    pub(super) fn back_to(&mut self, mark: OutputMark) {
         self.out.truncate(mark.written);
         self.mismatches.truncate(mark.told);
         self.segments.clear();
@@ -337,12 +348,12 @@ impl<'p> Writer<'p> {
 }
 
 #[inline]
-fn is_meant(field: &Selected, key: &[u8]) -> bool {
-    says(key, &field.key) && !matches!(field.shape, Shape::Constant(_) | Shape::Whole(_))
+fn is_meant(field: &SelectedField, key: &[u8]) -> bool {
+    says(key, &field.key) && !matches!(field.shape, ValueShape::Constant(_) | ValueShape::Whole(_))
 }
 
 /// Writes an object with those of these members that it lacks.
-fn with(object: &[u8], members: &[(Box<str>, Box<str>)], out: &mut Vec<u8>) -> Result<(), Malformed> {
+fn with(object: &[u8], members: &[(Box<str>, Box<str>)], out: &mut Vec<u8>) -> Result<(), MalformedJson> {
     out.push(b'{');
     let start = out.len();
     for (key, json) in members {

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 
 /// The types of all endpoints, by name.
 #[derive(Debug, Default)]
-pub struct Interner(Mutex<HashMap<Name, Vec<ExtendedType>>>);
+pub struct TypeInterner(Mutex<HashMap<Name, Vec<ExtendedType>>>);
 
-impl Interner {
+impl TypeInterner {
     /// Replaces types by known equal ones, and remembers the others.
     pub fn share(&self, types: &mut IndexMap<Name, ExtendedType>) {
         let mut known = self.0.lock();

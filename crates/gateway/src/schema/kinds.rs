@@ -2,11 +2,11 @@
 
 use apollo_compiler::Name;
 
-use crate::{document::Resource, scan::quoted};
+use crate::{document::ApiResource, scan::quoted};
 
 /// The source of a field whose name is not its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum FieldKey {
     /// This key of the object.
     Of(Box<str>),
     /// The whole object.
@@ -15,14 +15,14 @@ pub enum Key {
 
 /// A kind with its types.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kind {
+pub struct TypedKind {
     /// Its resource, from the document.
-    pub resource: Resource,
+    pub resource: ApiResource,
     /// The type of its objects.
     pub type_name: Name,
 }
 
-impl Kind {
+impl TypedKind {
     /// The type of its objects, which items of lists leave out: keys and their JSON.
     pub fn members(&self) -> Box<[(Box<str>, Box<str>)]> {
         let (kind, api_version) = (&self.resource.name.kind, self.resource.api_version());

@@ -12,17 +12,17 @@ use apollo_compiler::{
 
 /// Shared texts.
 #[derive(Default)]
-pub struct Nodes {
+pub struct SharedNodes {
     names: HashMap<String, Name>,
     descriptions: HashMap<String, Node<str>>,
 }
 
 /// The fields of an object type.
-pub type Fields = IndexMap<Name, Component<FieldDefinition>>;
+pub type ObjectFields = IndexMap<Name, Component<FieldDefinition>>;
 /// The fields of an input type.
-pub type Inputs = IndexMap<Name, Component<InputValueDefinition>>;
+pub type InputFields = IndexMap<Name, Component<InputValueDefinition>>;
 
-impl Nodes {
+impl SharedNodes {
     /// A name, which must be valid.
     pub fn name(&mut self, text: &str) -> Name {
         if let Some(name) = self.names.get(text) {
@@ -94,7 +94,7 @@ impl Nodes {
     }
 
     /// An object type.
-    pub fn object(&mut self, name: &str, fields: Fields, description: Option<&str>) -> ExtendedType {
+    pub fn object(&mut self, name: &str, fields: ObjectFields, description: Option<&str>) -> ExtendedType {
         ExtendedType::Object(Node::new(ObjectType {
             description: self.description(description),
             name: self.name(name),
@@ -105,7 +105,12 @@ impl Nodes {
     }
 
     /// An input type.
-    pub fn input_object(&mut self, name: &str, fields: Inputs, description: Option<&str>) -> ExtendedType {
+    pub fn input_object(
+        &mut self,
+        name: &str,
+        fields: InputFields,
+        description: Option<&str>,
+    ) -> ExtendedType {
         ExtendedType::InputObject(Node::new(InputObjectType {
             description: self.description(description),
             name: self.name(name),

@@ -13,16 +13,16 @@ use apollo_compiler::{
     collections::HashMap,
 };
 
-use self::common::{Arguments, Shared};
-use super::{groups::group_names, nodes::Fields, types::Builder};
+use self::common::{FieldArguments, SharedArguments};
+use super::{groups::group_names, nodes::ObjectFields, types::TypeBuilder};
 use crate::{
-    document::{KindName, Resource},
+    document::{ApiResource, KindName},
     names,
 };
 
 /// The action of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verb {
+pub enum OperationVerb {
     /// Lists objects.
     List,
     /// Gets one.
@@ -61,41 +61,41 @@ pub enum Verb {
 
 /// The action of a field, and its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Operation {
+pub struct FieldOperation {
     /// The action.
-    pub verb: Verb,
+    pub verb: OperationVerb,
     /// Index of the kind, if it has one.
     pub kind: Option<usize>,
 }
 
-type Operations = HashMap<(Name, Name), Operation>;
+type FieldOperations = HashMap<(Name, Name), FieldOperation>;
 
-struct Adder<'b, 'd> {
-    builder: &'b mut Builder<'d>,
-    arguments: Shared,
-    operations: Operations,
+struct OperationAdder<'b, 'd> {
+    builder: &'b mut TypeBuilder<'d>,
+    arguments: SharedArguments,
+    operations: FieldOperations,
 }
 
 /// The fields of one type, with their operations.
 #[derive(Default)]
-struct Level {
-    fields: Fields,
-    entries: Vec<(String, Operation)>,
+struct OperationLevel {
+    fields: ObjectFields,
+    entries: Vec<(String, FieldOperation)>,
 }
 
 /// Adds the three roots with everything below them.
-pub fn add(builder: &mut Builder<'_>) -> Operations {
+pub fn add(builder: &mut TypeBuilder<'_>) -> FieldOperations {
     common::common_types(builder);
     let arguments = common::shared(builder);
     let groups = group_names(builder.kinds.iter().map(|kind| &kind.resource.name));
-    let mut adder = Adder { builder, arguments, operations: Operations::default() };
+    let mut adder = OperationAdder { builder, arguments, operations: FieldOperations::default() };
     adder.tree(&groups, "Query");
     adder.tree(&groups, "Mutation");
     adder.subscriptions(&groups);
     adder.operations
 }
 
-impl Adder<'_, '_> {
+impl OperationAdder<'_, '_> {
     /// The root of queries or mutations, its groups and their versions.
     fn tree(&mut self, groups: &BTreeMap<String, String>, suffix: &str) {
         let mut by_group: BTreeMap<String, BTreeMap<String, Vec<usize>>> = BTreeMap::new();
@@ -103,10 +103,10 @@ impl Adder<'_, '_> {
             let KindName { group, version, .. } = &kind.resource.name;
             by_group.entry(group.clone()).or_default().entry(version.clone()).or_default().push(index);
         }
-        let mut root = Level::default();
+        let mut root = OperationLevel::default();
         for (group, versions) in by_group {
             let group_name = groups.get(&group).cloned().unwrap_or_default();
-            let mut level = Level::default();
+            let mut level = OperationLevel::default();
             for (version, kinds) in versions {
                 let field = names::sanitized(&version);
                 let full =
@@ -128,16 +128,17 @@ impl Adder<'_, '_> {
         self.close(suffix, root);
     }
 
-    fn root_fields(&mut self, root: &mut Level, suffix: &str) {
+    fn root_fields(&mut self, root: &mut OperationLevel, suffix: &str) {
         let nodes = &mut self.builder.nodes;
         let name = self.arguments.name.clone();
         let text = nodes.required("String");
         let yaml = Node::new(nodes.input("yaml", text, None, Some("The documents.")));
-        let list_of =
-            |nodes: &mut super::nodes::Nodes, name: &str| Type::NonNullList(Box::new(nodes.required(name)));
+        let list_of = |nodes: &mut super::nodes::SharedNodes, name: &str| {
+            Type::NonNullList(Box::new(nodes.required(name)))
+        };
         if suffix == "Query" {
             let ty = list_of(nodes, "typeByCategoryObject");
-            self.put(root, "typeByCategory", (vec![name.clone()], ty), (Verb::TypeByCategory, None));
+            self.put(root, "typeByCategory", (vec![name.clone()], ty), (OperationVerb::TypeByCategory, None));
             let ty = list_of(&mut self.builder.nodes, "CategoryResource");
             let of_lists =
                 self.arguments.list.iter().filter(|argument| {
@@ -145,7 +146,12 @@ impl Adder<'_, '_> {
                 });
             let arguments =
                 [name, self.arguments.namespace.clone()].into_iter().chain(of_lists.cloned()).collect();
-            self.put(root, "resourcesByCategory", (arguments, ty), (Verb::ResourcesByCategory, None));
+            self.put(
+                root,
+                "resourcesByCategory",
+                (arguments, ty),
+                (OperationVerb::ResourcesByCategory, None),
+            );
         } else {
             let boolean = nodes.named("Boolean");
             let force = Node::new(nodes.input(
@@ -156,14 +162,14 @@ impl Adder<'_, '_> {
             ));
             let arguments = vec![yaml, self.arguments.dry_run.clone(), self.arguments.manager.clone(), force];
             let ty = nodes.named("JSONString");
-            self.put(root, "applyYaml", (arguments.clone(), ty), (Verb::ApplyYaml, None));
+            self.put(root, "applyYaml", (arguments.clone(), ty), (OperationVerb::ApplyYaml, None));
             let ty = list_of(&mut self.builder.nodes, "ApplyResult");
-            self.put(root, "applyYamlAll", (arguments, ty), (Verb::ApplyYamlAll, None));
+            self.put(root, "applyYamlAll", (arguments, ty), (OperationVerb::ApplyYamlAll, None));
         }
     }
 
     /// Adds the type of a level, named after group and version.
-    fn level_type(&mut self, base: &str, suffix: &str, raw: &str, level: Level) -> String {
+    fn level_type(&mut self, base: &str, suffix: &str, raw: &str, level: OperationLevel) -> String {
         let plain = format!("{base}{suffix}");
         let other = format!("{base}_{suffix}");
         let name = self.builder.type_name_or(&plain, &other);
@@ -176,7 +182,7 @@ impl Adder<'_, '_> {
         name
     }
 
-    fn close(&mut self, name: &str, level: Level) {
+    fn close(&mut self, name: &str, level: OperationLevel) {
         let ty = self.builder.nodes.object(name, level.fields, None);
         self.builder.add(name, ty);
         let type_name = self.builder.nodes.name(name);
@@ -186,7 +192,7 @@ impl Adder<'_, '_> {
         }
     }
 
-    fn wrapper(&mut self, level: &mut Level, field: &str, ty: &str) {
+    fn wrapper(&mut self, level: &mut OperationLevel, field: &str, ty: &str) {
         let ty = self.builder.nodes.named(ty);
         let name = self.builder.nodes.name(field);
         level.fields.insert(name, self.builder.nodes.field(field, ty, None));
@@ -194,35 +200,35 @@ impl Adder<'_, '_> {
 
     fn put(
         &mut self,
-        level: &mut Level,
+        level: &mut OperationLevel,
         name: &str,
-        (arguments, ty): (Arguments, Type),
-        (verb, kind): (Verb, Option<usize>),
+        (arguments, ty): (FieldArguments, Type),
+        (verb, kind): (OperationVerb, Option<usize>),
     ) {
         let key = self.builder.nodes.name(name);
         level.fields.insert(key, self.builder.nodes.field_with(name, arguments, ty, None));
-        level.entries.push((name.to_owned(), Operation { verb, kind }));
+        level.entries.push((name.to_owned(), FieldOperation { verb, kind }));
     }
 
     /// Adds a field under a derived name; if that is taken, under one that no kind can have.
     fn put_or(
         &mut self,
-        level: &mut Level,
+        level: &mut OperationLevel,
         (wanted, otherwise): (String, String),
-        (arguments, ty): (Arguments, Type),
-        (verb, kind): (Verb, usize),
+        (arguments, ty): (FieldArguments, Type),
+        (verb, kind): (OperationVerb, usize),
     ) {
         let name = if level.fields.contains_key(wanted.as_str()) { otherwise } else { wanted };
         self.put(level, &name, (arguments, ty), (verb, Some(kind)));
     }
 
-    fn kind(&self, index: usize) -> (Resource, String) {
+    fn kind(&self, index: usize) -> (ApiResource, String) {
         let kind = &self.builder.kinds[index];
         (kind.resource.clone(), kind.type_name.to_string())
     }
 
     /// The arguments that name one object.
-    fn of_one(&self, resource: &Resource) -> Arguments {
+    fn of_one(&self, resource: &ApiResource) -> FieldArguments {
         let namespace = resource.is_namespaced.then(|| self.arguments.namespace.clone());
         [self.arguments.name.clone()].into_iter().chain(namespace).collect()
     }

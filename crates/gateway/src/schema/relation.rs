@@ -7,7 +7,7 @@ use apollo_compiler::{
     schema::{Component, FieldDefinition},
 };
 
-use super::{kinds::Kind, nodes::Nodes};
+use super::{kinds::TypedKind, nodes::SharedNodes};
 use crate::{
     document::{Definition, KindName},
     names,
@@ -18,7 +18,7 @@ pub(super) const ANY: &str = "RelatedObject";
 
 /// How the objects of a field are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Relation {
+pub enum FieldRelation {
     /// The object of this kind that a key names.
     Reference {
         /// The key.
@@ -26,7 +26,7 @@ pub enum Relation {
         /// The kind.
         kind: usize,
         /// The members that it must have to lead there.
-        needs: Needs,
+        needs: ReferenceNeeds,
     },
     /// The owner: the controller, if there is one.
     Owner,
@@ -65,14 +65,14 @@ pub enum Relation {
 
 /// The members that a reference must have beside the name. Other members that it has count, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
+pub struct ReferenceNeeds {
     /// The kind.
     pub kind: bool,
     /// The group, since several have such a kind.
     pub group: bool,
 }
 
-impl Relation {
+impl FieldRelation {
     /// Returns `true` if it leads to a list.
     pub const fn is_list(&self) -> bool {
         matches!(self, Self::Owned | Self::Events { .. } | Self::Selected { .. } | Self::Claims { .. })
@@ -91,15 +91,15 @@ impl Relation {
 }
 
 /// The relations, by type and field.
-pub type Relations = HashMap<(Name, Name), Relation>;
+pub type FieldRelations = HashMap<(Name, Name), FieldRelation>;
 
 /// The best kind of a name: of the core group, or the most mature one.
-pub fn best_kind(kinds: &[Kind], name: &str) -> Option<usize> {
+pub fn best_kind(kinds: &[TypedKind], name: &str) -> Option<usize> {
     best_of(kinds, name, |_| true)
 }
 
 /// The same of some groups.
-fn best_of(kinds: &[Kind], name: &str, has: impl Fn(&str) -> bool) -> Option<usize> {
+fn best_of(kinds: &[TypedKind], name: &str, has: impl Fn(&str) -> bool) -> Option<usize> {
     let all = kinds.iter().enumerate().filter(|(_, kind)| {
         let resource = &kind.resource;
         resource.name.kind == name
@@ -116,7 +116,7 @@ fn best_of(kinds: &[Kind], name: &str, has: impl Fn(&str) -> bool) -> Option<usi
 
 /// The kind that a reference means by a name: of the group of whoever refers to it, of the core group, or of any. `true`
 /// if other groups have such a kind, too, and nothing tells them apart.
-fn meant(kinds: &[Kind], own: Option<&str>, name: &str) -> Option<(usize, bool)> {
+fn meant(kinds: &[TypedKind], own: Option<&str>, name: &str) -> Option<(usize, bool)> {
     let of = |group: &str| best_of(kinds, name, |known| known == group);
     if let Some(kind) = own.and_then(of).or_else(|| of("")) {
         return Some((kind, false));
@@ -129,10 +129,10 @@ fn meant(kinds: &[Kind], own: Option<&str>, name: &str) -> Option<(usize, bool)>
 /// The kinds that a reference may name, with the names of their fields: `roleRef` leads to a Role or a ClusterRole. `own`
 /// is the group of the kind that it is in, if it is in one only.
 pub(super) fn referred(
-    kinds: &[Kind],
+    kinds: &[TypedKind],
     own: Option<&str>,
     (key, target): (&str, &Definition),
-) -> Vec<(String, Relation)> {
+) -> Vec<(String, FieldRelation)> {
     let names_object = target.properties.get("name").is_some_and(|name| name.word() == Some("string"));
     let Some(base) = key.strip_suffix("Ref").filter(|base| !base.is_empty() && names_object) else {
         return Vec::new();
@@ -141,7 +141,11 @@ pub(super) fn referred(
     let name = names::capital(base);
     let to = |name: &str, is_told: bool| {
         let (kind, group) = meant(kinds, own, name)?;
-        Some(Relation::Reference { key: key.into(), kind, needs: Needs { kind: is_told, group } })
+        Some(FieldRelation::Reference {
+            key: key.into(),
+            kind,
+            needs: ReferenceNeeds { kind: is_told, group },
+        })
     };
     let mut all = Vec::new();
     all.extend(to(&name, false).map(|relation| (base.to_owned(), relation)));
@@ -155,27 +159,29 @@ pub(super) fn referred(
 
 /// The field of a relation.
 pub(super) fn field_of(
-    nodes: &mut Nodes,
-    kinds: &[Kind],
+    nodes: &mut SharedNodes,
+    kinds: &[TypedKind],
     field: &str,
-    relation: &Relation,
+    relation: &FieldRelation,
 ) -> Component<FieldDefinition> {
     let of_kind = |kind: &usize| kinds[*kind].type_name.to_string();
     let (ty, description) = match relation {
-        Relation::Reference { key, kind, .. } => {
+        FieldRelation::Reference { key, kind, .. } => {
             (of_kind(kind), format!("The object that `{key}` names, unless it names one of another kind."))
         }
-        Relation::Owner => (ANY.to_owned(), "The object that controls it, or owns it.".to_owned()),
-        Relation::Owned => (ANY.to_owned(), "Objects of a kind that it owns.".to_owned()),
-        Relation::Events { kind, .. } => (of_kind(kind), "Events about it.".to_owned()),
-        Relation::Selected { kind, .. } => (of_kind(kind), "The Pods that its selector selects.".to_owned()),
-        Relation::Claims { kind } => (of_kind(kind), "The claims that its volumes name.".to_owned()),
-        Relation::Volume { kind } => (of_kind(kind), "The volume that it is bound to.".to_owned()),
-        Relation::Claim { kind } => (of_kind(kind), "The claim that it is bound to.".to_owned()),
+        FieldRelation::Owner => (ANY.to_owned(), "The object that controls it, or owns it.".to_owned()),
+        FieldRelation::Owned => (ANY.to_owned(), "Objects of a kind that it owns.".to_owned()),
+        FieldRelation::Events { kind, .. } => (of_kind(kind), "Events about it.".to_owned()),
+        FieldRelation::Selected { kind, .. } => {
+            (of_kind(kind), "The Pods that its selector selects.".to_owned())
+        }
+        FieldRelation::Claims { kind } => (of_kind(kind), "The claims that its volumes name.".to_owned()),
+        FieldRelation::Volume { kind } => (of_kind(kind), "The volume that it is bound to.".to_owned()),
+        FieldRelation::Claim { kind } => (of_kind(kind), "The claim that it is bound to.".to_owned()),
     };
     let ty = if relation.is_list() { Type::List(Box::new(nodes.required(&ty))) } else { nodes.named(&ty) };
     let mut arguments = Vec::new();
-    if *relation == Relation::Owned {
+    if *relation == FieldRelation::Owned {
         let text = nodes.required("String");
         let what = "The kind, such as `Pod`, or with its version: `apps/v1/ReplicaSet`.";
         arguments.push(Node::new(nodes.input("kind", text, None, Some(what))));

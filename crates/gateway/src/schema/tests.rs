@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, Interner, Key, Needs, Relation, Verb};
+use super::{ClusterApi, FieldKey, FieldRelation, OperationVerb, ReferenceNeeds, TypeInterner};
 use crate::document::Document;
 
 /// A definition of a kind.
@@ -44,16 +44,16 @@ pub fn document(kinds: &[(String, Value)]) -> Vec<u8> {
 }
 
 /// The schema of a document.
-pub fn api(kinds: &[(String, Value)]) -> Api {
+pub fn api(kinds: &[(String, Value)]) -> ClusterApi {
     let document = Document::read(&document(kinds)).unwrap();
-    let api = Api::build(&document, &Interner::default()).unwrap();
+    let api = ClusterApi::build(&document, &TypeInterner::default()).unwrap();
     if let Err(errors) = api.schema.clone().into_inner().validate() {
         panic!("{errors}");
     }
     api
 }
 
-fn has(api: &Api, ty: &str, field: &str) -> bool {
+fn has(api: &ClusterApi, ty: &str, field: &str) -> bool {
     api.schema.type_field(ty, field).is_ok()
 }
 
@@ -120,13 +120,13 @@ fn natural_names_win_over_made_ones() {
         (found.verb, all.kinds[found.kind.unwrap()].resource.name.kind.as_str())
     };
     let (queries, mutations) = ("XIoV1_Query", "XIoV1Mutation");
-    assert_eq!(operation(queries, "FooYaml"), (Verb::Get, "FooYaml"));
-    assert_eq!(operation(queries, "Foo_yaml"), (Verb::Yaml, "Foo"));
-    assert_eq!(operation(queries, "Foos"), (Verb::Get, "Foos"));
-    assert_eq!(operation(queries, "Foo_list"), (Verb::List, "Foo"));
-    assert_eq!(operation(queries, "Endpoints_list"), (Verb::List, "Endpoints"));
-    assert_eq!(operation(mutations, "updateFooStatus"), (Verb::Update, "FooStatus"));
-    assert_eq!(operation(mutations, "updateFoo_status"), (Verb::UpdateStatus, "Foo"));
+    assert_eq!(operation(queries, "FooYaml"), (OperationVerb::Get, "FooYaml"));
+    assert_eq!(operation(queries, "Foo_yaml"), (OperationVerb::Yaml, "Foo"));
+    assert_eq!(operation(queries, "Foos"), (OperationVerb::Get, "Foos"));
+    assert_eq!(operation(queries, "Foo_list"), (OperationVerb::List, "Foo"));
+    assert_eq!(operation(queries, "Endpoints_list"), (OperationVerb::List, "Endpoints"));
+    assert_eq!(operation(mutations, "updateFooStatus"), (OperationVerb::Update, "FooStatus"));
+    assert_eq!(operation(mutations, "updateFoo_status"), (OperationVerb::UpdateStatus, "Foo"));
     kinds.reverse();
     assert_eq!(api(&kinds).sdl(), all.sdl());
 }
@@ -165,7 +165,7 @@ fn fields_that_look_alike_read_their_own_keys() {
     let keys: Vec<_> =
         api.keys.iter().filter(|((ty, _), _)| ty == "XIoV1FooSpec").map(|(_, key)| key.clone()).collect();
     for raw in ["foo-bar", "foo.bar", "a", "port"] {
-        assert!(keys.contains(&Key::Of(raw.into())), "{raw}");
+        assert!(keys.contains(&FieldKey::Of(raw.into())), "{raw}");
     }
     assert_eq!(api.schema.get_object("Tree").unwrap().fields["not"].ty.to_string(), "Tree");
 }
@@ -211,10 +211,10 @@ fn references_lead_to_their_own_group_first() {
     for (ty, field, group, (kind, is_group)) in table {
         let place = (apollo_compiler::Name::new_unchecked(ty), apollo_compiler::Name::new_unchecked(field));
         let found = api.relations.get(&place).unwrap_or_else(|| panic!("no {field} in {ty}"));
-        let Relation::Reference { kind: index, needs, .. } = found else { panic!("{found:?}") };
+        let FieldRelation::Reference { kind: index, needs, .. } = found else { panic!("{found:?}") };
         let known = &api.kinds[*index].resource.name;
         assert_eq!(known.group, group, "{field} of {ty}");
-        assert_eq!(*needs, Needs { kind, group: is_group }, "{field} of {ty}");
+        assert_eq!(*needs, ReferenceNeeds { kind, group: is_group }, "{field} of {ty}");
         let returned = &api.schema.type_field(ty, field).unwrap().ty;
         assert_eq!(returned.inner_named_type(), &api.kinds[*index].type_name, "{field} of {ty}");
     }
@@ -235,9 +235,9 @@ fn kinds_are_offered_what_their_api_takes() {
 
 #[test]
 fn clusters_share_their_types() {
-    let interner = Interner::default();
+    let interner = TypeInterner::default();
     let build = |kinds: &[(String, Value)]| {
-        Api::build(&Document::read(&document(kinds)).unwrap(), &interner).unwrap()
+        ClusterApi::build(&Document::read(&document(kinds)).unwrap(), &interner).unwrap()
     };
     let first = build(&[kind("", "Pod", &json!({}))]);
     let before = interner.len();

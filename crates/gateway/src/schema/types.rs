@@ -15,13 +15,13 @@ use apollo_compiler::{
 
 use super::{
     fields::{beside, names_of},
-    interner::Interner,
-    kinds::{Key, Kind},
-    nodes::{Fields, Inputs, Nodes},
-    relation::{Relations, field_of, referred},
+    interner::TypeInterner,
+    kinds::{FieldKey, TypedKind},
+    nodes::{InputFields, ObjectFields, SharedNodes},
+    relation::{FieldRelations, field_of, referred},
 };
 use crate::{
-    document::{Additional, Definition, Document, KindName, Resource},
+    document::{Additional, ApiResource, Definition, Document, KindName},
     names,
 };
 
@@ -40,17 +40,17 @@ const SCALARS: [(&str, &str); 4] = [
 ];
 
 /// Keys of fields that have another name in GraphQL.
-pub type Keys = HashMap<(Name, Name), Key>;
+pub type FieldKeys = HashMap<(Name, Name), FieldKey>;
 
 /// Builds the types of one document.
-pub struct Builder<'d> {
+pub struct TypeBuilder<'d> {
     document: &'d Document,
     /// Parts of the schema.
-    pub nodes: Nodes,
+    pub nodes: SharedNodes,
     /// The types so far.
     pub types: IndexMap<Name, ExtendedType>,
     /// The kinds with their types.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<TypedKind>,
     taken: BTreeSet<String>,
     /// The types of definitions.
     of_definitions: BTreeMap<&'d str, String>,
@@ -58,24 +58,24 @@ pub struct Builder<'d> {
     waiting: Vec<(String, &'d Definition, Option<Arc<str>>)>,
     /// The group of what is being built.
     group: Option<Arc<str>>,
-    keys: Keys,
+    keys: FieldKeys,
     /// The fields that lead to other objects.
-    pub(super) relations: Relations,
+    pub(super) relations: FieldRelations,
 }
 
 /// The types of a definition.
-enum Mapped {
+enum MappedType {
     Scalar(&'static str),
     Object(String),
     List(Box<Self>),
 }
 
-impl<'d> Builder<'d> {
+impl<'d> TypeBuilder<'d> {
     /// Names the types of kinds, before all others.
-    pub fn new(document: &'d Document, resources: &BTreeMap<KindName, Resource>) -> Self {
+    pub fn new(document: &'d Document, resources: &BTreeMap<KindName, ApiResource>) -> Self {
         let mut builder = Self {
             document,
-            nodes: Nodes::default(),
+            nodes: SharedNodes::default(),
             types: IndexMap::default(),
             kinds: Vec::new(),
             taken: ["Query", "Mutation", "Subscription", "String", "Int", "Float", "Boolean", "ID"]
@@ -85,7 +85,7 @@ impl<'d> Builder<'d> {
             waiting: Vec::new(),
             group: None,
             keys: HashMap::default(),
-            relations: Relations::default(),
+            relations: FieldRelations::default(),
         };
         for (name, description) in SCALARS {
             let scalar = builder.nodes.scalar(name, description);
@@ -99,7 +99,7 @@ impl<'d> Builder<'d> {
                 &resource.definition,
             );
             let name = builder.nodes.name(&type_name);
-            builder.kinds.push(Kind { resource: resource.clone(), type_name: name });
+            builder.kinds.push(TypedKind { resource: resource.clone(), type_name: name });
             // The document owns the text, which lives as long as it.
             if let Some((definition, body)) = builder.document_entry(&resource.definition) {
                 builder.of_definitions.insert(definition, type_name.clone());
@@ -161,7 +161,10 @@ impl<'d> Builder<'d> {
     }
 
     /// The schema of all types that are built.
-    pub fn finish(mut self, interner: &Interner) -> (Valid<Schema>, (Keys, Relations), Vec<Kind>) {
+    pub fn finish(
+        mut self,
+        interner: &TypeInterner,
+    ) -> (Valid<Schema>, (FieldKeys, FieldRelations), Vec<TypedKind>) {
         self.types.sort_unstable_keys();
         interner.share(&mut self.types);
         let mut schema = Schema::new();
@@ -178,7 +181,7 @@ impl<'d> Builder<'d> {
     /// Builds both types of a definition with properties.
     fn object(&mut self, type_name: &str, definition: &'d Definition) {
         let input_name = format!("{type_name}_Input");
-        let (mut fields, mut inputs) = (Fields::default(), Inputs::default());
+        let (mut fields, mut inputs) = (ObjectFields::default(), InputFields::default());
         let named = names_of(definition.properties.keys().map(String::as_str));
         let mut taken: BTreeSet<String> = named.values().cloned().collect();
         for (raw, property) in &definition.properties {
@@ -187,17 +190,17 @@ impl<'d> Builder<'d> {
             let description = property.description.as_deref();
             self.both(&mut fields, &mut inputs, (name, &mapped), description);
             if name != raw {
-                self.remember(type_name, name, Key::Of(raw.as_str().into()));
+                self.remember(type_name, name, FieldKey::Of(raw.as_str().into()));
             }
             if mapped.is_json() || property.preserves_unknown && !property.properties.is_empty() {
                 let sibling = beside(&format!("{name}_json"), raw, &taken);
                 self.both(
                     &mut fields,
                     &mut inputs,
-                    (&sibling, &Mapped::Scalar("JSON")),
+                    (&sibling, &MappedType::Scalar("JSON")),
                     Some("The same as JSON, not as text."),
                 );
-                self.remember(type_name, &sibling, Key::Of(raw.as_str().into()));
+                self.remember(type_name, &sibling, FieldKey::Of(raw.as_str().into()));
                 taken.insert(sibling);
             }
         }
@@ -208,7 +211,7 @@ impl<'d> Builder<'d> {
             let field =
                 self.nodes.field(&whole, ty, Some("The whole object, with fields that no schema describes."));
             fields.insert(self.nodes.name(&whole), field);
-            self.remember(type_name, &whole, Key::Whole);
+            self.remember(type_name, &whole, FieldKey::Whole);
         }
         let description = definition.description.as_deref();
         let object = self.nodes.object(type_name, fields, description);
@@ -222,7 +225,7 @@ impl<'d> Builder<'d> {
         &mut self,
         type_name: &str,
         definition: &'d Definition,
-        (fields, taken): (&mut Fields, &mut BTreeSet<String>),
+        (fields, taken): (&mut ObjectFields, &mut BTreeSet<String>),
     ) {
         for (raw, property) in &definition.properties {
             let target =
@@ -240,9 +243,9 @@ impl<'d> Builder<'d> {
 
     fn both(
         &mut self,
-        fields: &mut Fields,
-        inputs: &mut Inputs,
-        (name, mapped): (&str, &Mapped),
+        fields: &mut ObjectFields,
+        inputs: &mut InputFields,
+        (name, mapped): (&str, &MappedType),
         description: Option<&str>,
     ) {
         let (output, input) = (mapped.ty(&mut self.nodes, ""), mapped.ty(&mut self.nodes, "_Input"));
@@ -251,56 +254,56 @@ impl<'d> Builder<'d> {
         inputs.insert(key, self.nodes.input(name, input, None, description).into());
     }
 
-    pub(super) fn remember(&mut self, type_name: &str, field: &str, key: Key) {
+    pub(super) fn remember(&mut self, type_name: &str, field: &str, key: FieldKey) {
         let field = self.nodes.name(field);
         let (output, input) = (self.nodes.name(type_name), self.nodes.name(&format!("{type_name}_Input")));
         self.keys.insert((output, field.clone()), key.clone());
         self.keys.insert((input, field), key);
     }
 
-    fn mapped(&mut self, definition: &'d Definition, place: (&str, &str), hops: usize) -> Mapped {
+    fn mapped(&mut self, definition: &'d Definition, place: (&str, &str), hops: usize) -> MappedType {
         if let Some(target) = definition.target() {
             return match self.document_entry(target) {
                 Some((name, target)) if !target.properties.is_empty() => {
-                    Mapped::Object(self.of_definition(name, target))
+                    MappedType::Object(self.of_definition(name, target))
                 }
                 Some((_, target)) if hops < MAX_HOPS => self.mapped(target, place, hops + 1),
-                _ => Mapped::Scalar("JSONString"),
+                _ => MappedType::Scalar("JSONString"),
             };
         }
         if definition.int_or_string {
-            return Mapped::Scalar("JSONString");
+            return MappedType::Scalar("JSONString");
         }
         match definition.word() {
-            Some("string") => Mapped::Scalar("String"),
-            Some("integer") if definition.format.as_deref() == Some("int32") => Mapped::Scalar("Int"),
-            Some("integer") => Mapped::Scalar("Long"),
-            Some("number") => Mapped::Scalar("Float"),
-            Some("boolean") => Mapped::Scalar("Boolean"),
+            Some("string") => MappedType::Scalar("String"),
+            Some("integer") if definition.format.as_deref() == Some("int32") => MappedType::Scalar("Int"),
+            Some("integer") => MappedType::Scalar("Long"),
+            Some("number") => MappedType::Scalar("Float"),
+            Some("boolean") => MappedType::Scalar("Boolean"),
             Some("array") => {
                 let items = definition.items.as_deref();
-                let inner =
-                    items.map_or(Mapped::Scalar("JSONString"), |items| self.mapped(items, place, hops + 1));
-                Mapped::List(Box::new(inner))
+                let inner = items
+                    .map_or(MappedType::Scalar("JSONString"), |items| self.mapped(items, place, hops + 1));
+                MappedType::List(Box::new(inner))
             }
             Some("object") | None if !definition.properties.is_empty() => {
                 let (parent, raw) = place;
                 let wanted = format!("{parent}{}", names::capital(&names::sanitized(raw)));
                 let name = self.type_name(&wanted, &format!("{parent}/{raw}"));
                 self.waiting.push((name.clone(), definition, self.group.clone()));
-                Mapped::Object(name)
+                MappedType::Object(name)
             }
             Some("object") => self.map_of(definition),
-            _ => Mapped::Scalar("JSONString"),
+            _ => MappedType::Scalar("JSONString"),
         }
     }
 
-    fn map_of(&self, definition: &Definition) -> Mapped {
+    fn map_of(&self, definition: &Definition) -> MappedType {
         let is_text = match &definition.additional {
             Some(Additional::Of(values)) => self.is_text(values, 0),
             _ => false,
         };
-        Mapped::Scalar(if is_text { "StringMap_Input" } else { "JSONString" })
+        MappedType::Scalar(if is_text { "StringMap_Input" } else { "JSONString" })
     }
 
     fn is_text(&self, definition: &Definition, hops: usize) -> bool {
@@ -325,7 +328,7 @@ impl<'d> Builder<'d> {
     }
 }
 
-impl Mapped {
+impl MappedType {
     fn is_json(&self) -> bool {
         match self {
             Self::Scalar(name) => *name == "JSONString",
@@ -334,7 +337,7 @@ impl Mapped {
         }
     }
 
-    fn ty(&self, nodes: &mut Nodes, suffix: &str) -> Type {
+    fn ty(&self, nodes: &mut SharedNodes, suffix: &str) -> Type {
         match self {
             Self::Scalar(name) => nodes.named(name),
             Self::Object(name) => nodes.named(&format!("{name}{suffix}")),

@@ -19,7 +19,7 @@ use portolan_runtime::{
 };
 use tokio::time::timeout;
 
-use super::{load::MAX_DOCUMENT, position::Position};
+use super::{load::MAX_DOCUMENT, position::StreamPosition};
 use crate::args::SourceArgs;
 
 /// Limit for the listener to begin its answer, or to send a part.
@@ -29,7 +29,7 @@ const MAX_REFUSAL: usize = 64 * 1024;
 
 /// A request that the listener did not fulfil.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum ListenerFailure {
     /// A file of ours cannot be read.
     #[error("{path:?} cannot be read")]
     File {
@@ -105,62 +105,68 @@ impl ListenerClient {
     }
 
     /// Begins a stream.
-    pub(super) async fn stream(&mut self, position: &mut Position) -> Result<Answer, Failure> {
+    pub(super) async fn stream(&mut self, position: &mut StreamPosition) -> Result<Answer, ListenerFailure> {
         self.documents(position.begin(), true).await
     }
 
     /// Asks for the documents that there are, and for changes if `watches` is set.
-    pub(super) async fn documents(&mut self, since: Option<&str>, watches: bool) -> Result<Answer, Failure> {
+    pub(super) async fn documents(
+        &mut self,
+        since: Option<&str>,
+        watches: bool,
+    ) -> Result<Answer, ListenerFailure> {
         self.connect().await?;
         self.get(&path_of_documents(since, watches)).await
     }
 
     /// A part, if it is what its hash says.
-    pub(super) async fn part(&self, part: &PartReference, room: usize) -> Result<Bytes, Failure> {
-        let wrong = || Failure::Part(part.group_version.clone());
+    pub(super) async fn part(&self, part: &PartReference, room: usize) -> Result<Bytes, ListenerFailure> {
+        let wrong = || ListenerFailure::Part(part.group_version.clone());
         let reading = async {
             let body = self.get(&format!("/v1/parts/{}", part.sha256)).await?;
             capped::read(body, room).await.map_err(|error| match error {
                 CappedError::TooLarge => wrong(),
-                CappedError::Broken(error) => Failure::Broken(error),
+                CappedError::Broken(error) => ListenerFailure::Broken(error),
             })
         };
-        let bytes = timeout(PATIENCE, reading).await.map_err(|_| Failure::Silence(PATIENCE))??;
+        let bytes = timeout(PATIENCE, reading).await.map_err(|_| ListenerFailure::Silence(PATIENCE))??;
         if sha256_hex(&bytes) == part.sha256 { Ok(bytes) } else { Err(wrong()) }
     }
 
-    async fn get(&self, path: &str) -> Result<Answer, Failure> {
+    async fn get(&self, path: &str) -> Result<Answer, ListenerFailure> {
         let token = self.token().await?;
-        let Some((_, carrier)) = &self.connected else { return Err(Failure::Silence(Duration::ZERO)) };
+        let Some((_, carrier)) = &self.connected else {
+            return Err(ListenerFailure::Silence(Duration::ZERO));
+        };
         let request = Request::get(path).body(Bytes::new()).map_err(NoAnswer::Path)?;
         let answer = timeout(PATIENCE, carrier.send(request, &token)).await;
-        let (parts, body) = answer.map_err(|_| Failure::Silence(PATIENCE))??.into_parts();
+        let (parts, body) = answer.map_err(|_| ListenerFailure::Silence(PATIENCE))??.into_parts();
         if parts.status.is_success() {
             return Ok(body);
         }
         let text = capped::read(body, MAX_REFUSAL).await.unwrap_or_default();
-        Err(Failure::Refused { status: parts.status, text: refusal(&text) })
+        Err(ListenerFailure::Refused { status: parts.status, text: refusal(&text) })
     }
 
-    async fn token(&self) -> Result<HeaderValue, Failure> {
+    async fn token(&self) -> Result<HeaderValue, ListenerFailure> {
         let path = || self.token_file.clone();
         let read = tokio::fs::read_to_string(&self.token_file).await;
-        let text = read.map_err(|source| Failure::File { path: path(), source })?;
+        let text = read.map_err(|source| ListenerFailure::File { path: path(), source })?;
         let mut value = HeaderValue::from_str(&format!("Bearer {}", text.trim()))
             .ok()
             .filter(|_| !text.trim().is_empty())
-            .ok_or_else(|| Failure::Token(path()))?;
+            .ok_or_else(|| ListenerFailure::Token(path()))?;
         value.set_sensitive(true);
         Ok(value)
     }
 
     /// Makes connections. Made again if the CAs have changed.
-    async fn connect(&mut self) -> Result<(), Failure> {
+    async fn connect(&mut self) -> Result<(), ListenerFailure> {
         let authorities = match &self.ca_file {
             None => None,
             Some(path) => {
                 let read = tokio::fs::read(path).await;
-                Some(read.map_err(|source| Failure::File { path: path.clone(), source })?)
+                Some(read.map_err(|source| ListenerFailure::File { path: path.clone(), source })?)
             }
         };
         let destination = Destination { server: self.url.clone(), authorities, server_name: None };
@@ -199,13 +205,13 @@ fn refusal(body: &[u8]) -> String {
 pub(super) fn whole(
     metadata: &ClusterMetadata,
     parts: &[(PartReference, Bytes)],
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, ListenerFailure> {
     let named: Vec<_> = parts
         .iter()
         .map(|(reference, bytes)| NamedPart { group_version: &reference.group_version, bytes })
         .collect();
     let mut document = Vec::with_capacity(parts.iter().map(|(_, bytes)| bytes.len()).sum());
-    write(&metadata.without_credentials(), &named, &mut document).map_err(Failure::Parts)?;
+    write(&metadata.without_credentials(), &named, &mut document).map_err(ListenerFailure::Parts)?;
     Ok(document)
 }
 
@@ -214,7 +220,7 @@ pub(super) const fn room(taken: usize) -> usize {
     MAX_DOCUMENT.saturating_sub(taken)
 }
 
-impl Failure {
+impl ListenerFailure {
     /// The message with its causes.
     pub(super) fn told(&self) -> String {
         ErrorChain(self).to_string()

@@ -10,7 +10,7 @@ use std::{
 use tracing::warn;
 
 use super::load::{MAX_DOCUMENT, load, unload};
-use crate::{changes::Changes, state::State};
+use crate::{changes::DirectoryChanges, state::GatewayState};
 
 /// Interval at which the directory is listed while the kernel tells of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -19,21 +19,21 @@ const LOOK_OFTEN: Duration = Duration::from_millis(500);
 
 /// The identity of a version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     changed: Option<SystemTime>,
     length: u64,
     inode: u64,
 }
 
-type Files = BTreeMap<String, (PathBuf, Stamp)>;
+type StampedFiles = BTreeMap<String, (PathBuf, FileStamp)>;
 
 /// Follows a directory forever.
-pub(super) async fn run(state: &State, directory: &Path) {
-    let mut seen = Files::new();
+pub(super) async fn run(state: &GatewayState, directory: &Path) {
+    let mut seen = StampedFiles::new();
     let mut changes = None;
     loop {
         if changes.is_none() {
-            changes = Changes::of(directory);
+            changes = DirectoryChanges::of(directory);
         }
         let is_there = look(state, directory, &mut seen).await;
         match &mut changes {
@@ -48,7 +48,7 @@ pub(super) async fn run(state: &State, directory: &Path) {
 }
 
 /// Brings the endpoints in step with the directory. Returns `false` if it cannot be read.
-async fn look(state: &State, directory: &Path, seen: &mut Files) -> bool {
+async fn look(state: &GatewayState, directory: &Path, seen: &mut StampedFiles) -> bool {
     let found = match documents(directory).await {
         Ok(found) => found,
         Err(error) => {
@@ -81,7 +81,7 @@ async fn look(state: &State, directory: &Path, seen: &mut Files) -> bool {
 }
 
 /// The documents of a directory, by the name of their endpoint.
-pub(super) async fn documents(directory: &Path) -> std::io::Result<Files> {
+pub(super) async fn documents(directory: &Path) -> std::io::Result<StampedFiles> {
     use std::os::unix::fs::MetadataExt as _;
 
     let mut found = BTreeMap::new();
@@ -92,8 +92,11 @@ pub(super) async fn documents(directory: &Path) -> std::io::Result<Files> {
         // Follows links, which mounted volumes consist of.
         let Ok(metadata) = tokio::fs::metadata(entry.path()).await else { continue };
         if metadata.is_file() {
-            let stamp =
-                Stamp { changed: metadata.modified().ok(), length: metadata.len(), inode: metadata.ino() };
+            let stamp = FileStamp {
+                changed: metadata.modified().ok(),
+                length: metadata.len(),
+                inode: metadata.ino(),
+            };
             found.insert(name.to_owned(), (entry.path(), stamp));
         }
     }

@@ -11,13 +11,13 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{
-    client::{Failure, ListenerClient, room, whole},
+    client::{ListenerClient, ListenerFailure, room, whole},
     load::{load, unload},
-    position::{Position, Step},
+    position::{NextStep, StreamPosition},
 };
 use crate::{
-    lines::{LineError, Lines},
-    state::State,
+    lines::{AnswerLines, LineError},
+    state::GatewayState,
 };
 
 /// Pauses between streams that failed.
@@ -30,8 +30,9 @@ const AT_A_TIME: usize = 8;
 const KEPT: usize = 128 * 1024 * 1024;
 
 /// Follows a listener forever.
-pub(super) async fn run(state: &State, client: ListenerClient) {
-    let mut follower = Follower { state, client, position: Position::default(), parts: Parts::default() };
+pub(super) async fn run(state: &GatewayState, client: ListenerClient) {
+    let mut follower =
+        StreamFollower { state, client, position: StreamPosition::default(), parts: RecentParts::default() };
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         let end = follower.stream().await;
@@ -45,32 +46,32 @@ pub(super) async fn run(state: &State, client: ListenerClient) {
     }
 }
 
-struct Follower<'a> {
-    state: &'a State,
+struct StreamFollower<'a> {
+    state: &'a GatewayState,
     client: ListenerClient,
-    position: Position,
-    parts: Parts,
+    position: StreamPosition,
+    parts: RecentParts,
 }
 
-impl Follower<'_> {
+impl StreamFollower<'_> {
     /// Follows one stream to its end. A stream that has served its time ends well.
-    async fn stream(&mut self) -> Result<(), Failure> {
-        let mut events = Events::of(self.client.stream(&mut self.position).await?);
+    async fn stream(&mut self) -> Result<(), ListenerFailure> {
+        let mut events = StreamEvents::of(self.client.stream(&mut self.position).await?);
         while let Some(event) = events.next().await? {
             self.take(event).await?;
         }
         Ok(())
     }
 
-    async fn take(&mut self, event: DocumentEvent) -> Result<(), Failure> {
+    async fn take(&mut self, event: DocumentEvent) -> Result<(), ListenerFailure> {
         if matches!(event, DocumentEvent::Heartbeat { .. }) {
-            self.parts = Parts::default();
+            self.parts = RecentParts::default();
         }
         match self.position.take(event) {
-            Step::Load { name, metadata, parts, version, revision } => {
+            NextStep::Load { name, metadata, parts, version, revision } => {
                 let document = match self.parts.of_document(&self.client, &parts).await {
                     Ok(parts) => whole(&metadata, &parts),
-                    Err(failure @ Failure::TooLarge) => Err(failure),
+                    Err(failure @ ListenerFailure::TooLarge) => Err(failure),
                     Err(failure) => return self.missed(name, failure),
                 };
                 load(self.state, &name, document.map_err(|failure| failure.told())).await;
@@ -79,17 +80,17 @@ impl Follower<'_> {
                     self.state.forget_types();
                 }
             }
-            Step::Unload(names) => self.unload(&names),
-            Step::Synced(names) => {
+            NextStep::Unload(names) => self.unload(&names),
+            NextStep::Synced(names) => {
                 self.unload(&names);
                 self.synced();
             }
-            Step::Nothing => {}
+            NextStep::Nothing => {}
         }
-        if self.position.must_resume() { Err(Failure::Missed) } else { Ok(()) }
+        if self.position.must_resume() { Err(ListenerFailure::Missed) } else { Ok(()) }
     }
 
-    fn missed(&mut self, name: String, failure: Failure) -> Result<(), Failure> {
+    fn missed(&mut self, name: String, failure: ListenerFailure) -> Result<(), ListenerFailure> {
         self.state.failed(&name, &failure.told());
         self.position.missed(name);
         if self.position.must_resume() { Err(failure) } else { Ok(()) }
@@ -111,7 +112,7 @@ impl Follower<'_> {
         }
     }
 
-    fn tell(&mut self, failure: &Failure) {
+    fn tell(&mut self, failure: &ListenerFailure) {
         let reason = format!("{}: {}", self.client.url(), failure.told());
         if self.state.source_interrupted(&reason) {
             warn!("{reason}; what was served before stays, and the listener is asked again");
@@ -121,17 +122,17 @@ impl Follower<'_> {
 
 /// Parts that were read lately. Clusters that serve the same have the same parts.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
+pub(super) struct RecentParts {
     by_hash: BTreeMap<String, Bytes>,
     bytes: usize,
 }
 
-impl Parts {
+impl RecentParts {
     pub(super) async fn of_document(
         &mut self,
         client: &ListenerClient,
         references: &[PartReference],
-    ) -> Result<Vec<(PartReference, Bytes)>, Failure> {
+    ) -> Result<Vec<(PartReference, Bytes)>, ListenerFailure> {
         let wanted = references.iter().filter(|part| !self.by_hash.contains_key(&part.sha256));
         let reading = stream::iter(wanted.cloned().collect::<Vec<_>>())
             .map(async |part| client.part(&part, room(0)).await.map(|bytes| (part.sha256, bytes)))
@@ -142,7 +143,7 @@ impl Parts {
         while let Some((hash, bytes)) = reading.try_next().await? {
             taken += bytes.len();
             if room(taken) == 0 {
-                return Err(Failure::TooLarge);
+                return Err(ListenerFailure::TooLarge);
             }
             new.insert(hash, bytes);
         }
@@ -167,21 +168,21 @@ impl Parts {
 }
 
 /// The events of a stream, one per line.
-pub(super) struct Events(Lines);
+pub(super) struct StreamEvents(AnswerLines);
 
-impl Events {
+impl StreamEvents {
     /// The events of an answer.
     pub(super) fn of(body: Answer) -> Self {
-        Self(Lines::of_talker(body, SILENCE))
+        Self(AnswerLines::of_talker(body, SILENCE))
     }
 
     /// The next event. None at the end of the stream.
-    pub(super) async fn next(&mut self) -> Result<Option<DocumentEvent>, Failure> {
+    pub(super) async fn next(&mut self) -> Result<Option<DocumentEvent>, ListenerFailure> {
         let line = self.0.next().await.map_err(|error| match error {
-            LineError::TooLong => Failure::TooLarge,
-            LineError::Silence(time) => Failure::Silence(time),
-            LineError::Broken(error) => Failure::Broken(error),
+            LineError::TooLong => ListenerFailure::TooLarge,
+            LineError::Silence(time) => ListenerFailure::Silence(time),
+            LineError::Broken(error) => ListenerFailure::Broken(error),
         })?;
-        line.map(|line| serde_json::from_slice(&line).map_err(Failure::NoEvent)).transpose()
+        line.map(|line| serde_json::from_slice(&line).map_err(ListenerFailure::NoEvent)).transpose()
     }
 }

@@ -7,27 +7,27 @@ use portolan_core::schema_document::{ClusterMetadata, DocumentEvent, PartReferen
 use super::{
     client::{ListenerClient, whole},
     directory,
-    follow::{Events, Parts},
+    follow::{RecentParts, StreamEvents},
 };
 use crate::args::SourceArgs;
 
 /// A source, and the documents in it by name.
-pub struct Listing {
+pub struct SourceListing {
     client: Option<ListenerClient>,
-    parts: Parts,
+    parts: RecentParts,
     /// The documents.
-    pub documents: BTreeMap<String, Listed>,
+    pub documents: BTreeMap<String, ListedDocument>,
 }
 
 /// Where a document is.
-pub enum Listed {
+pub enum ListedDocument {
     /// In a file.
     File(PathBuf),
     /// With the listener.
     Sent(Box<ClusterMetadata>, Vec<PartReference>),
 }
 
-impl Listing {
+impl SourceListing {
     /// Lists the documents of a source.
     pub async fn of(args: &SourceArgs) -> Result<Self, String> {
         let mut client = ListenerClient::new(args);
@@ -35,35 +35,35 @@ impl Listing {
             Some(client) => sent(client).await?,
             None => files(args).await?,
         };
-        Ok(Self { client, parts: Parts::default(), documents })
+        Ok(Self { client, parts: RecentParts::default(), documents })
     }
 
     /// Reads one of them.
-    pub async fn read(&mut self, listed: &Listed) -> Result<Vec<u8>, String> {
+    pub async fn read(&mut self, listed: &ListedDocument) -> Result<Vec<u8>, String> {
         match (listed, &self.client) {
-            (Listed::File(path), _) => directory::read(path).await,
-            (Listed::Sent(metadata, references), Some(client)) => {
+            (ListedDocument::File(path), _) => directory::read(path).await,
+            (ListedDocument::Sent(metadata, references), Some(client)) => {
                 let parts = self.parts.of_document(client, references).await;
                 parts.and_then(|parts| whole(metadata, &parts)).map_err(|failure| failure.told())
             }
-            (Listed::Sent(..), None) => Err("there is no listener".to_owned()),
+            (ListedDocument::Sent(..), None) => Err("there is no listener".to_owned()),
         }
     }
 }
 
-async fn files(args: &SourceArgs) -> Result<BTreeMap<String, Listed>, String> {
+async fn files(args: &SourceArgs) -> Result<BTreeMap<String, ListedDocument>, String> {
     let found = directory::documents(args.directory()).await.map_err(|error| error.to_string())?;
-    Ok(found.into_iter().map(|(name, (path, _))| (name, Listed::File(path))).collect())
+    Ok(found.into_iter().map(|(name, (path, _))| (name, ListedDocument::File(path))).collect())
 }
 
-async fn sent(client: &mut ListenerClient) -> Result<BTreeMap<String, Listed>, String> {
+async fn sent(client: &mut ListenerClient) -> Result<BTreeMap<String, ListedDocument>, String> {
     let reading = async {
-        let mut events = Events::of(client.documents(None, false).await?);
+        let mut events = StreamEvents::of(client.documents(None, false).await?);
         let mut documents = BTreeMap::new();
         while let Some(event) = events.next().await? {
             match event {
                 DocumentEvent::Upsert { name, metadata, parts, .. } => {
-                    documents.insert(name, Listed::Sent(metadata, parts));
+                    documents.insert(name, ListedDocument::Sent(metadata, parts));
                 }
                 DocumentEvent::Remove { name, .. } => _ = documents.remove(&name),
                 DocumentEvent::Synced { .. } => break,
@@ -72,5 +72,5 @@ async fn sent(client: &mut ListenerClient) -> Result<BTreeMap<String, Listed>, S
         }
         Ok(documents)
     };
-    reading.await.map_err(|failure: super::client::Failure| failure.told())
+    reading.await.map_err(|failure: super::client::ListenerFailure| failure.told())
 }

@@ -5,21 +5,25 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
-    endpoint::{Endpoint, InvalidEndpoint},
-    state::State,
+    endpoint::{ClusterEndpoint, InvalidEndpoint},
+    state::GatewayState,
 };
 
 /// Maximum size of a document.
 pub(super) const MAX_DOCUMENT: usize = 256 * 1024 * 1024;
 
 /// Makes an endpoint of a document and swaps it in, or records why that is not possible.
-pub(super) async fn load(state: &State, name: &str, bytes: Result<Vec<u8>, String>) {
+pub(super) async fn load(state: &GatewayState, name: &str, bytes: Result<Vec<u8>, String>) {
     let begin = Instant::now();
     let result = match bytes {
         Ok(bytes) => {
-            let endpoint =
-                Endpoint::of(name, &bytes, (&state.apis, &state.allowed_hosts), state.metrics.calls(name))
-                    .await;
+            let endpoint = ClusterEndpoint::of(
+                name,
+                &bytes,
+                (&state.apis, &state.allowed_hosts),
+                state.metrics.calls(name),
+            )
+            .await;
             remembering(state, name, endpoint).await.map_err(|error| ErrorChain(&error).to_string())
         }
         Err(reason) => Err(reason),
@@ -40,10 +44,10 @@ pub(super) async fn load(state: &State, name: &str, bytes: Result<Vec<u8>, Strin
 
 /// An endpoint with memory, if the gateway has a credential of its own.
 async fn remembering(
-    state: &State,
+    state: &GatewayState,
     name: &str,
-    endpoint: Result<Endpoint, InvalidEndpoint>,
-) -> Result<Endpoint, InvalidEndpoint> {
+    endpoint: Result<ClusterEndpoint, InvalidEndpoint>,
+) -> Result<ClusterEndpoint, InvalidEndpoint> {
     let mut endpoint = endpoint?;
     let metrics = (state.metrics.calls(name), state.metrics.memory_reads(name));
     endpoint.memory = state.memories.of(name, &endpoint.destination, metrics).await?;
@@ -51,7 +55,7 @@ async fn remembering(
 }
 
 /// Removes an endpoint whose document is gone.
-pub(super) fn unload(state: &State, name: &str) {
+pub(super) fn unload(state: &GatewayState, name: &str) {
     state.remove(name);
     info!(cluster = name, "the document is gone, and the endpoint with it");
 }

@@ -9,7 +9,7 @@ use portolan_core::{
 
 /// The next step after an event.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum NextStep {
     /// Make an endpoint of a document.
     Load {
         /// Its name.
@@ -33,7 +33,7 @@ pub(super) enum Step {
 
 /// The documents that the gateway has, and its position in the stream.
 #[derive(Debug, Default)]
-pub(super) struct Position {
+pub(super) struct StreamPosition {
     /// The version of each document that was tried; none if its parts could not be read.
     tried: BTreeMap<String, Option<String>>,
     since: Option<String>,
@@ -41,7 +41,7 @@ pub(super) struct Position {
     is_behind: bool,
 }
 
-impl Position {
+impl StreamPosition {
     /// Begins a new stream, and returns the position to resume from.
     pub(super) fn begin(&mut self) -> Option<&str> {
         (self.synced, self.is_behind) = (false, false);
@@ -59,31 +59,31 @@ impl Position {
     }
 
     /// Returns the next step for an event.
-    pub(super) fn take(&mut self, event: DocumentEvent) -> Step {
+    pub(super) fn take(&mut self, event: DocumentEvent) -> NextStep {
         match event {
             DocumentEvent::Upsert { name, revision, metadata, parts } => {
                 let version = version(&metadata, &parts);
                 if self.tried.get(&name) == Some(&Some(version.clone())) {
                     self.advance(revision);
-                    return Step::Nothing;
+                    return NextStep::Nothing;
                 }
-                Step::Load { name, metadata, parts, version, revision }
+                NextStep::Load { name, metadata, parts, version, revision }
             }
             DocumentEvent::Remove { name, revision } => {
                 self.advance(revision);
                 let was_there = self.tried.remove(&name).is_some();
-                Step::Unload(Vec::from_iter(was_there.then_some(name)))
+                NextStep::Unload(Vec::from_iter(was_there.then_some(name)))
             }
             DocumentEvent::Synced { revision, names } => {
                 self.advance(revision);
                 self.synced = true;
                 let gone: Vec<_> = self.tried.keys().filter(|name| !names.contains(name)).cloned().collect();
                 self.tried.retain(|name, _| names.contains(name));
-                Step::Synced(gone)
+                NextStep::Synced(gone)
             }
             DocumentEvent::Heartbeat { revision } => {
                 self.advance(revision);
-                Step::Nothing
+                NextStep::Nothing
             }
         }
     }
@@ -130,9 +130,9 @@ mod tests {
         event(json!({"type": "synced", "revision": revision, "names": names}))
     }
 
-    fn load(position: &mut Position, event: DocumentEvent) -> bool {
+    fn load(position: &mut StreamPosition, event: DocumentEvent) -> bool {
         match position.take(event) {
-            Step::Load { name, version, revision, .. } => {
+            NextStep::Load { name, version, revision, .. } => {
                 position.tried(name, version, revision);
                 true
             }
@@ -142,10 +142,10 @@ mod tests {
 
     #[test]
     fn the_same_document_of_another_replica_is_not_made_again() {
-        let mut position = Position::default();
+        let mut position = StreamPosition::default();
         assert_eq!(position.begin(), None);
         assert!(load(&mut position, upsert("a", "x.1", "1")) && load(&mut position, upsert("b", "x.2", "1")));
-        assert_eq!(position.take(synced("x.2", &["a", "b"])), Step::Synced(vec![]));
+        assert_eq!(position.take(synced("x.2", &["a", "b"])), NextStep::Synced(vec![]));
         assert_eq!(position.begin(), Some("x.2"));
         assert!(
             !load(&mut position, upsert("a", "y.1", "1")) && load(&mut position, upsert("b", "y.5", "2"))
@@ -155,20 +155,20 @@ mod tests {
 
     #[test]
     fn what_is_not_named_is_gone() {
-        let mut position = Position::default();
+        let mut position = StreamPosition::default();
         for name in ["a", "b", "c"] {
             assert!(load(&mut position, upsert(name, "x.1", "1")));
         }
         let remove = event(json!({"type": "remove", "name": "c", "revision": "x.4"}));
-        assert_eq!(position.take(remove.clone()), Step::Unload(vec!["c".to_owned()]));
-        assert_eq!(position.take(remove), Step::Unload(vec![]));
-        assert_eq!(position.take(synced("y.1", &["b", "down"])), Step::Synced(vec!["a".to_owned()]));
+        assert_eq!(position.take(remove.clone()), NextStep::Unload(vec!["c".to_owned()]));
+        assert_eq!(position.take(remove), NextStep::Unload(vec![]));
+        assert_eq!(position.take(synced("y.1", &["b", "down"])), NextStep::Synced(vec!["a".to_owned()]));
         assert!(load(&mut position, upsert("a", "y.2", "1")), "it may come back");
     }
 
     #[test]
     fn a_missed_document_is_asked_for_again_and_delays_no_other() {
-        let mut position = Position::default();
+        let mut position = StreamPosition::default();
         assert!(load(&mut position, upsert("a", "x.1", "1")));
         position.missed("b".to_owned());
         assert!(load(&mut position, upsert("c", "x.3", "1")));

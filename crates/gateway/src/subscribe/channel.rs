@@ -8,7 +8,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
 
-use super::known::Change;
+use super::known::ChangeKind;
 use crate::{error::GraphError, identity::Caller};
 
 /// Maximum number of events that wait for a slow member before it has to list again.
@@ -16,18 +16,18 @@ const BACKLOG: usize = 256;
 
 /// News of a watch.
 #[derive(Clone, Debug)]
-pub enum News {
+pub enum WatchNews {
     /// An object has changed.
-    Event(Arc<Event>),
+    Event(Arc<WatchEvent>),
     /// Events were missed: members list again.
     Gap,
 }
 
 /// A change of an object.
 #[derive(Debug)]
-pub struct Event {
+pub struct WatchEvent {
     /// The kind of change.
-    pub change: Change,
+    pub change: ChangeKind,
     /// The object as the API server wrote it.
     pub object: Bytes,
     /// Namespace and name.
@@ -38,27 +38,27 @@ pub struct Event {
 
 /// One shared watch.
 #[derive(Debug)]
-pub struct Channel {
+pub struct WatchChannel {
     /// Path and selectors.
     pub path: String,
     /// `true` if its members begin at a version, and not with a list of their own.
     begins_at_version: bool,
-    sender: broadcast::Sender<News>,
-    seats: Mutex<Seats>,
+    sender: broadcast::Sender<WatchNews>,
+    seats: Mutex<ChannelSeats>,
     /// Notified when a member leaves.
     pub left: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Seats {
+struct ChannelSeats {
     next: u64,
-    members: Vec<Seat>,
+    members: Vec<ChannelSeat>,
     has_told: bool,
     is_closed: bool,
 }
 
 #[derive(Debug)]
-struct Seat {
+struct ChannelSeat {
     id: u64,
     authorization: HeaderValue,
     ended: watch::Sender<Option<GraphError>>,
@@ -66,16 +66,16 @@ struct Seat {
 
 /// A membership in a channel. Dropping it leaves the channel.
 #[derive(Debug)]
-pub struct Member {
+pub struct ChannelMember {
     /// The news of the watch.
-    pub news: broadcast::Receiver<News>,
+    pub news: broadcast::Receiver<WatchNews>,
     /// The error that ends it for this member.
     pub ended: watch::Receiver<Option<GraphError>>,
     id: u64,
-    channel: Arc<Channel>,
+    channel: Arc<WatchChannel>,
 }
 
-impl Channel {
+impl WatchChannel {
     /// A channel without members.
     pub fn new(path: String, begins_at_version: bool) -> Self {
         let (sender, seats) = (broadcast::Sender::new(BACKLOG), Mutex::default());
@@ -83,7 +83,7 @@ impl Channel {
     }
 
     /// Joins a channel. None if its watch has ended, or has told already what this member would have to hear.
-    pub fn join(channel: &Arc<Self>, caller: &Caller) -> Option<Member> {
+    pub fn join(channel: &Arc<Self>, caller: &Caller) -> Option<ChannelMember> {
         let mut seats = channel.seats.lock();
         if seats.is_closed || channel.begins_at_version && seats.has_told {
             return None;
@@ -91,8 +91,8 @@ impl Channel {
         let (sender, ended) = watch::channel(None);
         let id = seats.next;
         seats.next += 1;
-        seats.members.push(Seat { id, authorization: caller.authorization.clone(), ended: sender });
-        Some(Member { news: channel.sender.subscribe(), ended, id, channel: Arc::clone(channel) })
+        seats.members.push(ChannelSeat { id, authorization: caller.authorization.clone(), ended: sender });
+        Some(ChannelMember { news: channel.sender.subscribe(), ended, id, channel: Arc::clone(channel) })
     }
 
     /// The member whose credential is used now. Without members, the channel closes for good.
@@ -127,7 +127,7 @@ impl Channel {
     }
 
     /// Tells all members.
-    pub fn tell(&self, news: News) {
+    pub fn tell(&self, news: WatchNews) {
         // Nobody joins meanwhile.
         let mut seats = self.seats.lock();
         seats.has_told = true;
@@ -136,7 +136,7 @@ impl Channel {
     }
 }
 
-impl Drop for Member {
+impl Drop for ChannelMember {
     fn drop(&mut self) {
         self.channel.seats.lock().members.retain(|seat| seat.id != self.id);
         self.channel.left.notify_one();

@@ -9,37 +9,40 @@ use tokio::{
 };
 
 use super::{
-    Message, Root, Subscriber,
-    channel::{Event, Member, News},
+    Subscriber, SubscriptionMessage, SubscriptionRoot,
+    channel::{ChannelMember, WatchEvent, WatchNews},
     hub::ChannelKey,
-    known::{Change, Known, look},
+    known::{ChangeKind, KnownObjects, look},
     rights::{may_watch, prove, question},
     watching::key,
 };
 use crate::{
     alike,
-    document::Resource,
-    error::{Code, GraphError},
-    execute::{Arguments, Asking, broken},
-    plan::Wanted,
-    scan::{Cursor, Found, Malformed, Selection, Shape, Walk, Writer, quoted, text_at},
-    upstream::{JSON, Question},
+    document::ApiResource,
+    error::{ErrorCode, GraphError},
+    execute::{CallArguments, RequestContext, broken},
+    plan::WantedSelection,
+    scan::{
+        JsonCursor, JsonWriter, ListPart, ListWalk, MalformedJson, ObjectSelection, ValueShape, quoted,
+        text_at,
+    },
+    upstream::{ApiRequest, JSON},
 };
 
 /// Interval at which the caller's access is proven again.
 const PROVE_EVERY: Duration = Duration::from_secs(8);
 
 /// A change, and what is selected from the object: once for each occurrence of `object`.
-type Told = (Change, Vec<Vec<u8>>);
+type ToldChange = (ChangeKind, Vec<Vec<u8>>);
 
-struct Follower<'a> {
-    root: &'a Root,
-    sender: &'a mpsc::Sender<Message>,
-    event: &'a Selection,
+struct SubscriptionFollower<'a> {
+    root: &'a SubscriptionRoot,
+    sender: &'a mpsc::Sender<SubscriptionMessage>,
+    event: &'a ObjectSelection,
     path: String,
     /// `true` if changes of other fields count, too.
     counts_always: bool,
-    known: Known,
+    known: KnownObjects,
     /// The version of the last list; earlier events are known from it.
     floor: u64,
     /// The most that is written of an object, and of a list, in bytes.
@@ -49,12 +52,12 @@ struct Follower<'a> {
 /// Follows until the caller leaves or loses access.
 pub async fn follow(
     subscriber: &Subscriber,
-    root: &Root,
-    sender: &mpsc::Sender<Message>,
+    root: &SubscriptionRoot,
+    sender: &mpsc::Sender<SubscriptionMessage>,
 ) -> Result<(), GraphError> {
     let resource = &root.kind(&subscriber.served.endpoint)?.resource;
     let asking = subscriber.asking();
-    let arguments = Arguments::new(asking, &root.call);
+    let arguments = CallArguments::new(asking, &root.call);
     let (path, review) = question(&arguments, resource, root.call.operation.verb)?;
     // Whoever comes back asks the same, with the version at which the first one began.
     let from = match subscriber.last_seen.clone().filter(|version| !version.is_empty()) {
@@ -62,22 +65,22 @@ pub async fn follow(
         None => arguments.text("resourceVersion")?.filter(|version| !version.is_empty()),
     };
     if from.as_deref().is_some_and(|version| version.parse::<u64>().is_err()) {
-        return Err(GraphError::new(Code::Invalid, "resourceVersion must be a number"));
+        return Err(GraphError::new(ErrorCode::Invalid, "resourceVersion must be a number"));
     }
-    let Wanted::Event(event) = &root.call.wanted else {
-        return Err(GraphError::new(Code::Internal, "no events are planned"));
+    let WantedSelection::Event(event) = &root.call.wanted else {
+        return Err(GraphError::new(ErrorCode::Internal, "no events are planned"));
     };
     // What is done now and then is in boxes, so that a subscriber who waits takes little memory.
     Box::pin(may_watch(asking, &review)).await?;
     let selects_object = event.fields.iter().any(|field| &*field.key == "object");
     let mut member = join(subscriber, resource, &path, from.as_ref());
-    let mut follower = Follower {
+    let mut follower = SubscriptionFollower {
         root,
         sender,
         event,
         path,
         counts_always: arguments.is("subscribeToAll")? || !selects_object,
-        known: Known::default(),
+        known: KnownObjects::default(),
         floor: from.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default(),
         most: asking.max_response,
     };
@@ -88,7 +91,7 @@ pub async fn follow(
 }
 
 /// Joins the shared watch of a path.
-fn join(subscriber: &Subscriber, resource: &Resource, path: &str, from: Option<&String>) -> Member {
+fn join(subscriber: &Subscriber, resource: &ApiResource, path: &str, from: Option<&String>) -> ChannelMember {
     let endpoint = &subscriber.served.endpoint;
     let shared = alike::is_built_in(&resource.name.group);
     let key = ChannelKey {
@@ -99,12 +102,12 @@ fn join(subscriber: &Subscriber, resource: &Resource, path: &str, from: Option<&
     endpoint.hub.join(&key, endpoint, &subscriber.caller, &subscriber.state.tasks)
 }
 
-impl Follower<'_> {
+impl SubscriptionFollower<'_> {
     /// Passes on events until the caller loses access.
     async fn follow(
         &mut self,
-        member: &mut Member,
-        asking: Asking<'_>,
+        member: &mut ChannelMember,
+        asking: RequestContext<'_>,
         review: &serde_json::Value,
         subscriber: &Subscriber,
     ) -> Result<(), GraphError> {
@@ -112,8 +115,8 @@ impl Follower<'_> {
         loop {
             tokio::select! {
                 news = member.news.recv() => match news {
-                    Ok(News::Event(event)) => self.heard(&event).await?,
-                    Ok(News::Gap) | Err(RecvError::Lagged(_)) => Box::pin(self.list(asking)).await?,
+                    Ok(WatchNews::Event(event)) => self.heard(&event).await?,
+                    Ok(WatchNews::Gap) | Err(RecvError::Lagged(_)) => Box::pin(self.list(asking)).await?,
                     Err(RecvError::Closed) => return Ok(()),
                 },
                 _ = member.ended.changed() => {
@@ -130,20 +133,20 @@ impl Follower<'_> {
 
     /// Lists everything, and sends what the subscriber does not know, deletions included. Only what will be sent is kept
     /// of the list.
-    async fn list(&mut self, asking: Asking<'_>) -> Result<(), GraphError> {
-        let question = Question::list(self.path.clone(), JSON);
+    async fn list(&mut self, asking: RequestContext<'_>) -> Result<(), GraphError> {
+        let question = ApiRequest::list(self.path.clone(), JSON);
         let mut feed = asking.open(question, Some("unable to list objects")).await?;
-        let (mut walk, mut there, mut changes) = (Walk::default(), BTreeSet::new(), Vec::new());
+        let (mut walk, mut there, mut changes) = (ListWalk::default(), BTreeSet::new(), Vec::new());
         let mut left = self.most;
         while !walk.is_done() {
-            let mut cursor = Cursor::new(feed.bytes());
-            match walk.step(&mut cursor, Cursor::value) {
-                Ok(Found::Item { item, .. }) => {
+            let mut cursor = JsonCursor::new(feed.bytes());
+            match walk.step(&mut cursor, JsonCursor::value) {
+                Ok(ListPart::Item { item, .. }) => {
                     let text = |name: &str| text_at(item, &["metadata", name]).unwrap_or_default();
                     let key = key(&text("namespace"), &text("name"));
                     if let Some((change, selected)) = self.news(&key, item)? {
                         let size = selected.iter().map(Vec::len).sum();
-                        left = left.checked_sub(size).ok_or_else(|| broken(Malformed::TOO_LONG))?;
+                        left = left.checked_sub(size).ok_or_else(|| broken(MalformedJson::TOO_LONG))?;
                         changes.push((change, selected));
                     }
                     there.insert(key);
@@ -184,27 +187,27 @@ impl Follower<'_> {
         Ok(())
     }
 
-    async fn heard(&mut self, event: &Event) -> Result<(), GraphError> {
+    async fn heard(&mut self, event: &WatchEvent) -> Result<(), GraphError> {
         // A version that is not a number is never old.
         if event.version.parse().unwrap_or(u64::MAX) <= self.floor {
             return Ok(());
         }
         match event.change {
-            Change::Added | Change::Modified => self.there(event).await,
+            ChangeKind::Added | ChangeKind::Modified => self.there(event).await,
             // A subscriber that began at a version knows no objects, and gets every deletion.
-            Change::Deleted => self.gone(&event.key, &event.object, Some(&event.version)).await,
+            ChangeKind::Deleted => self.gone(&event.key, &event.object, Some(&event.version)).await,
         }
     }
 
-    async fn there(&mut self, event: &Event) -> Result<(), GraphError> {
+    async fn there(&mut self, event: &WatchEvent) -> Result<(), GraphError> {
         let Some((change, selected)) = self.news(&event.key, &event.object)? else { return Ok(()) };
         // What is new to a subscriber that began at a version may have been there before.
-        let change = if change == Change::Added { event.change } else { change };
+        let change = if change == ChangeKind::Added { event.change } else { change };
         self.send(change, &selected, Some(&event.version)).await
     }
 
     /// The message about an object, if there is one.
-    fn news(&mut self, key: &str, object: &[u8]) -> Result<Option<Told>, GraphError> {
+    fn news(&mut self, key: &str, object: &[u8]) -> Result<Option<ToldChange>, GraphError> {
         let selected = self.selected(object)?;
         let version = || text_at(object, &["metadata", "resourceVersion"]);
         let version = self.counts_always.then(version).flatten();
@@ -215,16 +218,16 @@ impl Follower<'_> {
     async fn gone(&mut self, key: &str, object: &[u8], version: Option<&str>) -> Result<(), GraphError> {
         self.known.gone(key);
         let selected = self.selected(object)?;
-        self.send(Change::Deleted, &selected, version).await
+        self.send(ChangeKind::Deleted, &selected, version).await
     }
 
     /// The selection from an object, once for each occurrence of `object`.
     fn selected(&self, object: &[u8]) -> Result<Vec<Vec<u8>>, GraphError> {
         let (mut all, mut left) = (Vec::new(), self.most);
         for field in &self.event.fields {
-            if let Shape::Object(selection) = &field.shape {
-                let mut writer = Writer::with_capacity(object.len().min(1024)).at_most(left);
-                writer.object(&mut Cursor::new(object), selection).map_err(broken)?;
+            if let ValueShape::Object(selection) = &field.shape {
+                let mut writer = JsonWriter::with_capacity(object.len().min(1024)).at_most(left);
+                writer.object(&mut JsonCursor::new(object), selection).map_err(broken)?;
                 left = left.saturating_sub(writer.out.len());
                 all.push(writer.out);
             }
@@ -235,7 +238,7 @@ impl Follower<'_> {
     /// Sends a change, with the version from which a later subscription may go on.
     async fn send(
         &self,
-        change: Change,
+        change: ChangeKind,
         selected: &[Vec<u8>],
         version: Option<&str>,
     ) -> Result<(), GraphError> {
@@ -247,13 +250,15 @@ impl Follower<'_> {
             }
             out.extend_from_slice(field.label.as_bytes());
             match &field.shape {
-                Shape::Object(_) => out.extend_from_slice(objects.next().map_or(&b"null"[..], Vec::as_slice)),
-                Shape::Constant(json) => out.extend_from_slice(json.as_bytes()),
+                ValueShape::Object(_) => {
+                    out.extend_from_slice(objects.next().map_or(&b"null"[..], Vec::as_slice))
+                }
+                ValueShape::Constant(json) => out.extend_from_slice(json.as_bytes()),
                 _ => out.extend_from_slice(quoted(change.text()).as_bytes()),
             }
         }
         out.extend_from_slice(b"}}}");
-        let closed = |_| GraphError::new(Code::Unavailable, "the subscriber has gone");
-        self.sender.send(Message::Next(out.into(), version.map(Box::from))).await.map_err(closed)
+        let closed = |_| GraphError::new(ErrorCode::Unavailable, "the subscriber has gone");
+        self.sender.send(SubscriptionMessage::Next(out.into(), version.map(Box::from))).await.map_err(closed)
     }
 }

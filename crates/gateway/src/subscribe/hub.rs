@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use portolan_runtime::{keyed_hash::KeyedHash, tasks::Tasks};
 
 use super::{
-    channel::{Channel, Member},
+    channel::{ChannelMember, WatchChannel},
     watching,
 };
-use crate::{endpoint::Endpoint, error::GraphError, identity::Caller};
+use crate::{endpoint::ClusterEndpoint, error::GraphError, identity::Caller};
 
 /// The identity of a question.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,14 +34,14 @@ const MAX_PROOFS: u64 = 10_000;
 
 /// The channels of an endpoint.
 #[derive(Debug)]
-pub struct Hub {
-    channels: Mutex<HashMap<ChannelKey, Weak<Channel>>>,
+pub struct ChannelHub {
+    channels: Mutex<HashMap<ChannelKey, Weak<WatchChannel>>>,
     /// Proofs of the last moment, by hashes of token and right.
     proofs: Cache<u128, ()>,
     hashes: KeyedHash,
 }
 
-impl Default for Hub {
+impl Default for ChannelHub {
     fn default() -> Self {
         Self {
             channels: Mutex::default(),
@@ -51,7 +51,7 @@ impl Default for Hub {
     }
 }
 
-impl Hub {
+impl ChannelHub {
     /// Proves access, unless that was done just now for another subscription of the same caller.
     pub async fn prove(
         &self,
@@ -63,16 +63,22 @@ impl Hub {
     }
 
     /// Joins the channel of a question; the first subscriber opens it.
-    pub fn join(&self, key: &ChannelKey, endpoint: &Arc<Endpoint>, caller: &Caller, tasks: &Tasks) -> Member {
+    pub fn join(
+        &self,
+        key: &ChannelKey,
+        endpoint: &Arc<ClusterEndpoint>,
+        caller: &Caller,
+        tasks: &Tasks,
+    ) -> ChannelMember {
         let mut channels = self.channels.lock();
         channels.retain(|_, channel| channel.strong_count() > 0);
         if let Some(member) =
-            channels.get(key).and_then(Weak::upgrade).and_then(|channel| Channel::join(&channel, caller))
+            channels.get(key).and_then(Weak::upgrade).and_then(|channel| WatchChannel::join(&channel, caller))
         {
             return member;
         }
-        let channel = Arc::new(Channel::new(key.path.clone(), key.from.is_some()));
-        let member = Channel::join(&channel, caller).expect("a new channel is open");
+        let channel = Arc::new(WatchChannel::new(key.path.clone(), key.from.is_some()));
+        let member = WatchChannel::join(&channel, caller).expect("a new channel is open");
         channels.insert(key.clone(), Arc::downgrade(&channel));
         let watch = watching::watch(Arc::downgrade(&channel), Arc::clone(endpoint), key.from.clone());
         tasks.spawn("shared watch", watch);

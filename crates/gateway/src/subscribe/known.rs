@@ -7,7 +7,7 @@ use std::{
 
 /// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ChangeKind {
     /// The object is new.
     Added,
     /// The object has changed.
@@ -16,7 +16,7 @@ pub enum Change {
     Deleted,
 }
 
-impl Change {
+impl ChangeKind {
     /// The name of the change in events.
     pub const fn text(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Change {
 
 /// The objects of a subscriber, each with a hash of what it selects.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownObjects {
     objects: BTreeMap<Box<str>, u64>,
 }
 
@@ -40,18 +40,18 @@ pub fn look(selected: &[Vec<u8>], version: Option<&str>) -> u64 {
     hasher.finish()
 }
 
-impl Known {
+impl KnownObjects {
     /// Records an object. Returns the change for the subscriber, unless it looks as before.
-    pub fn there(&mut self, key: &str, look: u64) -> Option<Change> {
+    pub fn there(&mut self, key: &str, look: u64) -> Option<ChangeKind> {
         match self.objects.insert(key.into(), look) {
-            None => Some(Change::Added),
-            Some(before) => (before != look).then_some(Change::Modified),
+            None => Some(ChangeKind::Added),
+            Some(before) => (before != look).then_some(ChangeKind::Modified),
         }
     }
 
     /// Removes an object. None if it was not known.
-    pub fn gone(&mut self, key: &str) -> Option<Change> {
-        self.objects.remove(key).map(|_| Change::Deleted)
+    pub fn gone(&mut self, key: &str) -> Option<ChangeKind> {
+        self.objects.remove(key).map(|_| ChangeKind::Deleted)
     }
 
     /// The known objects that are missing from a complete list.
@@ -66,21 +66,21 @@ mod tests {
 
     #[test]
     fn only_what_looks_otherwise_is_news() {
-        let mut known = Known::default();
+        let mut known = KnownObjects::default();
         let [one, other] = [b"1", b"2"].map(|selected| [selected.to_vec()]);
         let table = [
-            (look(&one, None), Some(Change::Added)),
+            (look(&one, None), Some(ChangeKind::Added)),
             (look(&one, None), None),
-            (look(&other, None), Some(Change::Modified)),
-            (look(&other, Some("7")), Some(Change::Modified)),
+            (look(&other, None), Some(ChangeKind::Modified)),
+            (look(&other, Some("7")), Some(ChangeKind::Modified)),
             // It is listed again.
             (look(&other, Some("7")), None),
-            (look(&other, Some("8")), Some(Change::Modified)),
+            (look(&other, Some("8")), Some(ChangeKind::Modified)),
         ];
         for (look, expected) in table {
             assert_eq!(known.there("a", look), expected);
         }
         assert_eq!(known.missing(&BTreeSet::new()), ["a".into()]);
-        assert_eq!((known.gone("a"), known.gone("a")), (Some(Change::Deleted), None));
+        assert_eq!((known.gone("a"), known.gone("a")), (Some(ChangeKind::Deleted), None));
     }
 }

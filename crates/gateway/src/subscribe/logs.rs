@@ -2,26 +2,26 @@
 
 use tokio::sync::mpsc;
 
-use super::{Message, Root, Subscriber};
+use super::{Subscriber, SubscriptionMessage, SubscriptionRoot};
 use crate::{
-    error::{Code, GraphError},
-    execute::{Arguments, object},
-    lines::Lines,
-    plan::Wanted,
-    upstream::{self, Question},
+    error::{ErrorCode, GraphError},
+    execute::{CallArguments, object},
+    lines::AnswerLines,
+    plan::WantedSelection,
+    upstream::{self, ApiRequest},
 };
 
 /// Follows a log.
 pub async fn follow(
     subscriber: &Subscriber,
-    root: &Root,
-    sender: &mpsc::Sender<Message>,
+    root: &SubscriptionRoot,
+    sender: &mpsc::Sender<SubscriptionMessage>,
 ) -> Result<(), GraphError> {
     let endpoint = &subscriber.served.endpoint;
     let kind = root.kind(endpoint)?;
-    let arguments = Arguments::new(subscriber.asking(), &root.call);
-    let Wanted::Object(selection) = &root.call.wanted else {
-        return Err(GraphError::new(Code::Internal, "no lines are planned"));
+    let arguments = CallArguments::new(subscriber.asking(), &root.call);
+    let WantedSelection::Object(selection) = &root.call.wanted else {
+        return Err(GraphError::new(ErrorCode::Internal, "no lines are planned"));
     };
     let most = subscriber.asking().max_response;
     let container = arguments.text("container")?;
@@ -30,17 +30,17 @@ pub async fn follow(
     let path = path.with_some("tailLines", number("tailLines")?.as_deref());
     let path = path.with_some("sinceSeconds", number("sinceSeconds")?.as_deref());
     let path = if arguments.is("follow")? { path.with("follow", "true") } else { path };
-    let question = Question::log(path.text());
+    let question = ApiRequest::log(path.text());
     let begun = endpoint.watches.begin(&subscriber.caller.authorization, question).await?;
-    let mut lines = Lines::of(begun.map_err(|refused| upstream::of_answer(&refused, None))?);
-    let broken = |_| GraphError::new(Code::Unavailable, "the log broke off");
+    let mut lines = AnswerLines::of(begun.map_err(|refused| upstream::of_answer(&refused, None))?);
+    let broken = |_| GraphError::new(ErrorCode::Unavailable, "the log broke off");
     while let Some(line) = lines.next().await.map_err(broken)? {
         let entry = serde_json::json!({"message": String::from_utf8_lossy(&line), "container": container.as_deref().unwrap_or_default()});
         let selected = object(entry.to_string().as_bytes(), selection, most)?;
         let mut out = format!("{{\"data\":{{\"{}\":", root.name).into_bytes();
         out.extend(selected.json);
         out.extend_from_slice(b"}}");
-        if sender.send(Message::Next(out.into(), None)).await.is_err() {
+        if sender.send(SubscriptionMessage::Next(out.into(), None)).await.is_err() {
             break;
         }
     }

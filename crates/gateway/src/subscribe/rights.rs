@@ -4,28 +4,28 @@ use serde_json::json;
 
 use super::Subscriber;
 use crate::{
-    document::Resource,
-    error::{Code, GraphError},
-    execute::{Arguments, Asking, broken},
+    document::ApiResource,
+    error::{ErrorCode, GraphError},
+    execute::{CallArguments, RequestContext, broken},
     scan::at,
-    schema::Verb,
-    upstream::{self, Path, Question},
+    schema::OperationVerb,
+    upstream::{self, ApiPath, ApiRequest},
 };
 
 /// The path to watch, and the right that the caller needs for it.
 pub(super) fn question(
-    arguments: &Arguments<'_>,
-    resource: &Resource,
-    verb: Verb,
+    arguments: &CallArguments<'_>,
+    resource: &ApiResource,
+    verb: OperationVerb,
 ) -> Result<(String, serde_json::Value), GraphError> {
     let name = &resource.name;
     let mut attributes =
         json!({"verb": "watch", "group": name.group, "version": name.version, "resource": resource.plural});
-    let path = if verb == Verb::WatchOne {
+    let path = if verb == OperationVerb::WatchOne {
         let (object, namespace) = (arguments.name()?, arguments.namespace(resource)?);
         attributes["name"] = json!(object);
         attributes["namespace"] = json!(namespace);
-        Path::of(resource, namespace.as_deref()).with("fieldSelector", &format!("metadata.name={object}"))
+        ApiPath::of(resource, namespace.as_deref()).with("fieldSelector", &format!("metadata.name={object}"))
     } else {
         let namespace = arguments.text("namespace")?.unwrap_or_default();
         if resource.is_namespaced {
@@ -45,8 +45,11 @@ pub(super) fn question(
 }
 
 /// Asks the API server whether the caller has a right.
-pub(super) async fn may_watch(asking: Asking<'_>, attributes: &serde_json::Value) -> Result<(), GraphError> {
-    let question = Question::access(attributes);
+pub(super) async fn may_watch(
+    asking: RequestContext<'_>,
+    attributes: &serde_json::Value,
+) -> Result<(), GraphError> {
+    let question = ApiRequest::access(attributes);
     let answer = asking.endpoint.upstream.ask(asking.authorization, question, 1 << 20).await?;
     let review = answer.map_err(|refused| upstream::of_answer(&refused, None))?;
     match at(&review, &["status", "allowed"]) {
@@ -54,7 +57,7 @@ pub(super) async fn may_watch(asking: Asking<'_>, attributes: &serde_json::Value
         Ok(_) => {
             let what = attributes["resource"].as_str().unwrap_or_default();
             Err(GraphError::new(
-                Code::Forbidden,
+                ErrorCode::Forbidden,
                 format!("unable to watch objects: {what} is forbidden to the caller"),
             ))
         }
@@ -65,11 +68,12 @@ pub(super) async fn may_watch(asking: Asking<'_>, attributes: &serde_json::Value
 /// Proves the token and the right to watch again. An outage does not end the subscription.
 pub(super) async fn prove(
     subscriber: &Subscriber,
-    asking: Asking<'_>,
+    asking: RequestContext<'_>,
     review: &serde_json::Value,
 ) -> Result<(), GraphError> {
-    let ends =
-        |error: GraphError| matches!(error.code, Code::Unauthenticated | Code::Forbidden).then_some(error);
+    let ends = |error: GraphError| {
+        matches!(error.code, ErrorCode::Unauthenticated | ErrorCode::Forbidden).then_some(error)
+    };
     let upstream = &subscriber.served.endpoint.upstream;
     let proven = subscriber.served.callers.prove_again(upstream, &subscriber.caller).await;
     if let Some(error) = proven.err().and_then(ends) {

@@ -11,15 +11,15 @@ use rand::RngExt as _;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    channel::{Channel, Event, News},
-    known::Change,
+    channel::{WatchChannel, WatchEvent, WatchNews},
+    known::ChangeKind,
 };
 use crate::{
-    endpoint::Endpoint,
-    error::{Code, GraphError},
-    lines::Lines,
+    endpoint::ClusterEndpoint,
+    error::{ErrorCode, GraphError},
+    lines::AnswerLines,
     scan::{at, text_at},
-    upstream::{self, JSON, Question, Refused},
+    upstream::{self, ApiRequest, JSON, RefusedAnswer},
 };
 
 /// Maximum size of a list that is read for its version only.
@@ -28,7 +28,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(800);
 const LAST_DELAY: Duration = Duration::from_secs(30);
 
 /// The end of a watch.
-enum End {
+enum WatchEnd {
     /// Another watch resumes from the same version.
     Again,
     /// The version is too old, or unknown to the server.
@@ -40,7 +40,7 @@ enum End {
 }
 
 /// Watches as long as there are members.
-pub async fn watch(channel: Weak<Channel>, endpoint: Arc<Endpoint>, from: Option<String>) {
+pub async fn watch(channel: Weak<WatchChannel>, endpoint: Arc<ClusterEndpoint>, from: Option<String>) {
     if let Some(version) = &from
         && let Some(channel) = channel.upgrade()
         && let Some(error) = ahead(&channel, &endpoint, version).await
@@ -64,23 +64,23 @@ pub async fn watch(channel: Weak<Channel>, endpoint: Arc<Endpoint>, from: Option
                 version = Some(at);
                 // Whoever ends each watch at once is not asked again at once. Another member need not wait.
                 let is_short = !has_moved && begun.elapsed() < FIRST_DELAY && channel.has(id);
-                if is_short && matches!(end, End::Again) { End::Outage } else { end }
+                if is_short && matches!(end, WatchEnd::Again) { WatchEnd::Outage } else { end }
             }
             None => match newest(&channel, &endpoint, &authorization).await {
                 Ok(now) => {
                     version = Some(now);
-                    channel.tell(News::Gap);
-                    End::Again
+                    channel.tell(WatchNews::Gap);
+                    WatchEnd::Again
                 }
                 Err(end) => end,
             },
         };
         match end {
-            End::Again => {}
-            End::Refused(error) => channel.expel(id, &error),
-            End::Gap(error) if is_callers && error.code == Code::Timeout => channel.close(&error),
-            End::Gap(_) => (version, is_callers) = (None, false),
-            End::Outage => {
+            WatchEnd::Again => {}
+            WatchEnd::Refused(error) => channel.expel(id, &error),
+            WatchEnd::Gap(error) if is_callers && error.code == ErrorCode::Timeout => channel.close(&error),
+            WatchEnd::Gap(_) => (version, is_callers) = (None, false),
+            WatchEnd::Outage => {
                 drop(channel);
                 let jitter: f64 = rand::rng().random_range(1.0..2.0);
                 sleep(delay.mul_f64(jitter)).await;
@@ -96,52 +96,59 @@ fn with(path: &str, more: &str) -> String {
 }
 
 /// The current version of the server.
-async fn newest(channel: &Channel, endpoint: &Endpoint, authorization: &HeaderValue) -> Result<String, End> {
-    let question = Question::list(with(&channel.path, "limit=1"), JSON);
-    let answer = endpoint.watches.ask(authorization, question, MAX_LIST).await.map_err(|_| End::Outage)?;
+async fn newest(
+    channel: &WatchChannel,
+    endpoint: &ClusterEndpoint,
+    authorization: &HeaderValue,
+) -> Result<String, WatchEnd> {
+    let question = ApiRequest::list(with(&channel.path, "limit=1"), JSON);
+    let answer =
+        endpoint.watches.ask(authorization, question, MAX_LIST).await.map_err(|_| WatchEnd::Outage)?;
     let list = answer.map_err(|refused| meaning(&refused))?;
-    text_at(&list, &["metadata", "resourceVersion"]).ok_or(End::Outage)
+    text_at(&list, &["metadata", "resourceVersion"]).ok_or(WatchEnd::Outage)
 }
 
 /// The error for a version that the server has not reached. A watch from there would be silent and never fail.
-async fn ahead(channel: &Channel, endpoint: &Endpoint, version: &str) -> Option<GraphError> {
+async fn ahead(channel: &WatchChannel, endpoint: &ClusterEndpoint, version: &str) -> Option<GraphError> {
     let (_, authorization) = channel.leader()?;
     let parameters = format!("limit=1&resourceVersion={version}&resourceVersionMatch=NotOlderThan");
-    let question = Question::list(with(&channel.path, &parameters), JSON);
+    let question = ApiRequest::list(with(&channel.path, &parameters), JSON);
     // Whatever else is wrong, the watch finds out.
     let refused = endpoint.watches.ask(&authorization, question, MAX_LIST).await.ok()?.err()?;
     match meaning(&refused) {
-        End::Gap(error) if error.code == Code::Timeout => Some(error),
+        WatchEnd::Gap(error) if error.code == ErrorCode::Timeout => Some(error),
         _ => None,
     }
 }
 
-fn meaning(refused: &Refused) -> End {
+fn meaning(refused: &RefusedAnswer) -> WatchEnd {
     let error = upstream::of_answer(refused, None);
     let is_too_large = error.message.contains("Too large resource version");
     match error.code {
-        Code::Unauthenticated | Code::Forbidden | Code::NotFound | Code::Invalid => End::Refused(error),
-        Code::Expired => End::Gap(error),
-        Code::Timeout if is_too_large => End::Gap(error),
-        _ => End::Outage,
+        ErrorCode::Unauthenticated | ErrorCode::Forbidden | ErrorCode::NotFound | ErrorCode::Invalid => {
+            WatchEnd::Refused(error)
+        }
+        ErrorCode::Expired => WatchEnd::Gap(error),
+        ErrorCode::Timeout if is_too_large => WatchEnd::Gap(error),
+        _ => WatchEnd::Outage,
     }
 }
 
 /// Watches once from a version on, which moves with each event.
 async fn once(
-    channel: &Channel,
-    endpoint: &Endpoint,
+    channel: &WatchChannel,
+    endpoint: &ClusterEndpoint,
     (id, authorization): (u64, &HeaderValue),
     version: &mut String,
-) -> End {
+) -> WatchEnd {
     let seconds = rand::rng().random_range(240..300);
     let parameters =
         format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}");
-    let question = Question::watch(with(&channel.path, &parameters));
+    let question = ApiRequest::watch(with(&channel.path, &parameters));
     let mut lines = match endpoint.watches.begin(authorization, question).await {
-        Ok(Ok(body)) => Lines::of(body),
+        Ok(Ok(body)) => AnswerLines::of(body),
         Ok(Err(refused)) => return meaning(&refused),
-        Err(_) => return End::Outage,
+        Err(_) => return WatchEnd::Outage,
     };
     loop {
         let line = tokio::select! {
@@ -151,7 +158,7 @@ async fn once(
                     continue;
                 }
                 // Stop reading with the credential of a member who has left.
-                return End::Again;
+                return WatchEnd::Again;
             }
         };
         match line {
@@ -160,19 +167,19 @@ async fn once(
                     return end;
                 }
             }
-            Ok(None) => return End::Again,
-            Err(_) => return End::Outage,
+            Ok(None) => return WatchEnd::Again,
+            Err(_) => return WatchEnd::Outage,
         }
     }
 }
 
-fn heard(channel: &Channel, line: &Bytes, version: &mut String) -> Option<End> {
+fn heard(channel: &WatchChannel, line: &Bytes, version: &mut String) -> Option<WatchEnd> {
     let kind = text_at(line, &["type"])?;
     let object = at(line, &["object"]).ok().flatten()?;
     let change = match kind.as_str() {
-        "ADDED" => Change::Added,
-        "MODIFIED" => Change::Modified,
-        "DELETED" => Change::Deleted,
+        "ADDED" => ChangeKind::Added,
+        "MODIFIED" => ChangeKind::Modified,
+        "DELETED" => ChangeKind::Deleted,
         "BOOKMARK" => {
             *version = text_at(object, &["metadata", "resourceVersion"]).unwrap_or_else(|| version.clone());
             return None;
@@ -182,15 +189,15 @@ fn heard(channel: &Channel, line: &Bytes, version: &mut String) -> Option<End> {
             let is_gone = matches!(at(object, &["code"]), Ok(Some(b"410")));
             let status = if is_gone || reason == "Expired" || reason == "Gone" { 410 } else { 500 };
             let status = http::StatusCode::from_u16(status).unwrap_or_default();
-            return Some(meaning(&Refused { status, body: line.slice_ref(object) }));
+            return Some(meaning(&RefusedAnswer { status, body: line.slice_ref(object) }));
         }
     };
     let metadata = at(object, &["metadata"]).ok().flatten()?;
     let text = |key: &str| text_at(metadata, &[key]).unwrap_or_default();
     *version = text("resourceVersion");
     let key = key(&text("namespace"), &text("name"));
-    let event = Event { change, object: line.slice_ref(object), key, version: version.clone() };
-    channel.tell(News::Event(Arc::new(event)));
+    let event = WatchEvent { change, object: line.slice_ref(object), key, version: version.clone() };
+    channel.tell(WatchNews::Event(Arc::new(event)));
     None
 }
 

@@ -5,7 +5,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use portolan_runtime::{client::carrier::Answer, traces::Span};
 
-use crate::error::{Code, GraphError};
+use crate::error::{ErrorCode, GraphError};
 
 /// Size up to which an answer is read at once.
 pub(super) const BEGINNING: usize = 256 * 1024;
@@ -13,14 +13,14 @@ pub(super) const BEGINNING: usize = 256 * 1024;
 const PART: usize = 64 * 1024;
 
 /// A request without a whole answer.
-pub(super) struct Failed {
+pub(super) struct FailedRequest {
     /// The error for the caller.
     pub(super) error: GraphError,
     /// `true` if the connection was lost, so that another one may do.
     pub(super) is_lost: bool,
 }
 
-impl From<GraphError> for Failed {
+impl From<GraphError> for FailedRequest {
     fn from(error: GraphError) -> Self {
         Self { error, is_lost: false }
     }
@@ -28,7 +28,7 @@ impl From<GraphError> for Failed {
 
 /// The body of an answer, as far as it has come.
 #[derive(Debug)]
-pub struct Feed {
+pub struct AnswerFeed {
     body: Answer,
     buffer: BytesMut,
     /// Number of bytes that have come.
@@ -39,9 +39,9 @@ pub struct Feed {
     span: Span,
 }
 
-impl Feed {
+impl AnswerFeed {
     /// A body of which nothing was read. It fails if it has more bytes than the limit.
-    pub(super) fn new((body, span): (Answer, Span), limit: usize) -> Result<Self, Failed> {
+    pub(super) fn new((body, span): (Answer, Span), limit: usize) -> Result<Self, FailedRequest> {
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > limit {
             span.failed("response_too_large");
@@ -52,7 +52,7 @@ impl Feed {
     }
 
     /// Reads on until so many bytes wait here, or the answer is over.
-    pub(super) async fn read_to(&mut self, wanted: usize) -> Result<(), Failed> {
+    pub(super) async fn read_to(&mut self, wanted: usize) -> Result<(), FailedRequest> {
         while self.buffer.len() < wanted && !self.is_over {
             let Some(frame) = self.body.frame().await else {
                 self.is_over = true;
@@ -60,8 +60,8 @@ impl Feed {
             };
             let frame = frame.map_err(|_| {
                 self.span.failed("broken_off");
-                let error = GraphError::new(Code::Unavailable, "the answer of the API server broke off");
-                Failed { error, is_lost: true }
+                let error = GraphError::new(ErrorCode::Unavailable, "the answer of the API server broke off");
+                FailedRequest { error, is_lost: true }
             })?;
             let Some(data) = frame.data_ref() else { continue };
             self.come += data.len();
@@ -123,5 +123,5 @@ impl Feed {
 fn too_large(limit: usize) -> GraphError {
     let message =
         format!("the answer of the API server is larger than {limit} bytes: use limit, or select less");
-    GraphError::new(Code::ResponseTooLarge, message)
+    GraphError::new(ErrorCode::ResponseTooLarge, message)
 }

@@ -10,7 +10,7 @@ use portolan_runtime::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::{MAX_REFUSAL, PATIENCE, Question, Refused, Upstream, class};
+use super::{ApiRequest, MAX_REFUSAL, PATIENCE, RefusedAnswer, Upstream, class};
 
 impl Upstream {
     /// Opens a connection that is pinged.
@@ -23,8 +23,8 @@ impl Upstream {
         &self,
         pulse: &Arc<Pulse>,
         authorization: &HeaderValue,
-        question: Question,
-    ) -> Result<Result<Streamed, Refused>, NoPulse> {
+        question: ApiRequest,
+    ) -> Result<Result<Streamed, RefusedAnswer>, NoPulse> {
         let (verb, begin) = (question.verb, Instant::now());
         let request = question.request()?.map(|_| ());
         let Ok(answer) = timeout(PATIENCE, pulse.send(request, authorization)).await else {
@@ -43,6 +43,6 @@ impl Upstream {
             return Ok(Ok(body));
         }
         let body = capped::read(body, MAX_REFUSAL).await.unwrap_or_default();
-        Ok(Err(Refused { status: parts.status, body }))
+        Ok(Err(RefusedAnswer { status: parts.status, body }))
     }
 }

@@ -3,20 +3,20 @@
 use std::fmt::Write as _;
 
 use crate::{
-    document::Resource,
-    error::{Code, GraphError},
+    document::ApiResource,
+    error::{ErrorCode, GraphError},
 };
 
 /// A path with its query.
 #[derive(Clone, Debug)]
-pub struct Path {
+pub struct ApiPath {
     text: String,
     has_query: bool,
 }
 
-impl Path {
+impl ApiPath {
     /// The objects of a kind, in one namespace or in all.
-    pub fn of(resource: &Resource, namespace: Option<&str>) -> Self {
+    pub fn of(resource: &ApiResource, namespace: Option<&str>) -> Self {
         let name = &resource.name;
         let mut text = if name.group.is_empty() {
             "/api/".to_owned()
@@ -83,10 +83,10 @@ fn segment(text: &str) -> String {
 pub fn checked_name(name: &str) -> Result<&str, GraphError> {
     let breaks = |c: char| matches!(c, '/' | '%' | '?' | '#' | '\\') || c.is_control();
     if name.is_empty() {
-        return Err(GraphError::new(Code::Invalid, "name must not be empty"));
+        return Err(GraphError::new(ErrorCode::Invalid, "name must not be empty"));
     }
     if matches!(name, "." | "..") || name.contains(breaks) || name.len() > 253 {
-        return Err(GraphError::new(Code::Invalid, format!("{name:?} is not the name of an object")));
+        return Err(GraphError::new(ErrorCode::Invalid, format!("{name:?} is not the name of an object")));
     }
     Ok(name)
 }
@@ -96,7 +96,7 @@ pub fn checked_namespace(namespace: &str) -> Result<&str, GraphError> {
     if portolan_core::names::is_dns_label(namespace) {
         Ok(namespace)
     } else {
-        Err(GraphError::new(Code::Invalid, format!("{namespace:?} is not the name of a namespace")))
+        Err(GraphError::new(ErrorCode::Invalid, format!("{namespace:?} is not the name of a namespace")))
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
             "a\nb",
             "a\\b",
         ] {
-            assert_eq!(checked_name(name).unwrap_err().code, Code::Invalid, "{name:?}");
+            assert_eq!(checked_name(name).unwrap_err().code, ErrorCode::Invalid, "{name:?}");
         }
         for name in ["a", "system:node", "api", "a.b-c"] {
             assert_eq!(checked_name(name).unwrap(), name);

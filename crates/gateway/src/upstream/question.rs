@@ -15,7 +15,7 @@ pub const METADATA_LIST: &str =
 
 /// A request to an API server.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct ApiRequest {
     /// Its name in metrics.
     pub(super) verb: &'static str,
     pub(super) method: Method,
@@ -25,7 +25,7 @@ pub struct Question {
     body: Bytes,
 }
 
-impl Question {
+impl ApiRequest {
     /// A read of one object.
     pub const fn get(path: String, accept: &'static str) -> Self {
         Self::read("get", path, accept)
@@ -99,11 +99,11 @@ mod tests {
 
     #[test]
     fn only_what_changes_nothing_is_sent_twice() {
-        let write = |method| Question::write(method, "/p".to_owned(), JSON, Bytes::new());
+        let write = |method| ApiRequest::write(method, "/p".to_owned(), JSON, Bytes::new());
         let table = [
-            (Question::get("/p".to_owned(), JSON), "get", true),
-            (Question::watch("/p".to_owned()), "watch", true),
-            (Question::review("/p", &serde_json::json!({})), "review", true),
+            (ApiRequest::get("/p".to_owned(), JSON), "get", true),
+            (ApiRequest::watch("/p".to_owned()), "watch", true),
+            (ApiRequest::review("/p", &serde_json::json!({})), "review", true),
             (write(Method::POST), "create", false),
             (write(Method::PATCH), "patch", false),
             (write(Method::DELETE), "delete", false),

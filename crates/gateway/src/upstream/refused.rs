@@ -5,7 +5,7 @@ use http::StatusCode;
 
 /// An answer without success.
 #[derive(Debug)]
-pub struct Refused {
+pub struct RefusedAnswer {
     /// Its status.
     pub status: StatusCode,
     /// Its body.

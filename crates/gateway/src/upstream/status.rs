@@ -4,8 +4,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::refused::Refused;
-use crate::error::{Code, GraphError};
+use super::refused::RefusedAnswer;
+use crate::error::{ErrorCode, GraphError};
 
 /// Maximum length of a quoted text that is not a `Status`.
 const MAX_TEXT: usize = 300;
@@ -21,7 +21,7 @@ struct Status {
 }
 
 /// The error for an answer without success. `doing` begins the message, if it is given.
-pub fn of_answer(refused: &Refused, doing: Option<&str>) -> GraphError {
+pub fn of_answer(refused: &RefusedAnswer, doing: Option<&str>) -> GraphError {
     let status: Status = serde_json::from_slice(&refused.body).unwrap_or_default();
     let code = code(refused.status, &status.reason);
     let message = if status.kind == "Status" && !status.message.is_empty() {
@@ -43,18 +43,18 @@ pub fn of_answer(refused: &Refused, doing: Option<&str>) -> GraphError {
     error
 }
 
-fn code(status: StatusCode, reason: &str) -> Code {
+fn code(status: StatusCode, reason: &str) -> ErrorCode {
     match (status.as_u16(), reason) {
-        (_, "AlreadyExists") => Code::AlreadyExists,
-        (_, "Expired") | (410, _) => Code::Expired,
-        (401, _) => Code::Unauthenticated,
-        (403, _) => Code::Forbidden,
-        (404, _) => Code::NotFound,
-        (409, _) => Code::Conflict,
-        (429, _) => Code::TooManyRequests,
-        (408 | 504, _) => Code::Timeout,
-        (400..=499, _) => Code::Invalid,
-        _ => Code::Unavailable,
+        (_, "AlreadyExists") => ErrorCode::AlreadyExists,
+        (_, "Expired") | (410, _) => ErrorCode::Expired,
+        (401, _) => ErrorCode::Unauthenticated,
+        (403, _) => ErrorCode::Forbidden,
+        (404, _) => ErrorCode::NotFound,
+        (409, _) => ErrorCode::Conflict,
+        (429, _) => ErrorCode::TooManyRequests,
+        (408 | 504, _) => ErrorCode::Timeout,
+        (400..=499, _) => ErrorCode::Invalid,
+        _ => ErrorCode::Unavailable,
     }
 }
 
@@ -65,21 +65,21 @@ mod tests {
     #[test]
     fn refusals_keep_their_words_and_get_a_code() {
         let body = r#"{"kind":"Status","message":"secrets is forbidden","reason":"Forbidden","details":{"kind":"secrets"},"code":403}"#;
-        let refused = Refused { status: StatusCode::FORBIDDEN, body: body.as_bytes().into() };
+        let refused = RefusedAnswer { status: StatusCode::FORBIDDEN, body: body.as_bytes().into() };
         let error = of_answer(&refused, Some("unable to list objects"));
         assert_eq!(
             (error.message.as_str(), error.code),
-            ("unable to list objects: secrets is forbidden", Code::Forbidden)
+            ("unable to list objects: secrets is forbidden", ErrorCode::Forbidden)
         );
         assert_eq!(error.details.unwrap()["details"]["kind"], "secrets");
-        let odd = Refused { status: StatusCode::BAD_GATEWAY, body: "<html>".into() };
+        let odd = RefusedAnswer { status: StatusCode::BAD_GATEWAY, body: "<html>".into() };
         assert_eq!(of_answer(&odd, None).message, "the API server answered 502: <html>");
         for (status, reason, expected) in [
-            (409, "AlreadyExists", Code::AlreadyExists),
-            (409, "Conflict", Code::Conflict),
-            (410, "Expired", Code::Expired),
-            (422, "Invalid", Code::Invalid),
-            (500, "", Code::Unavailable),
+            (409, "AlreadyExists", ErrorCode::AlreadyExists),
+            (409, "Conflict", ErrorCode::Conflict),
+            (410, "Expired", ErrorCode::Expired),
+            (422, "Invalid", ErrorCode::Invalid),
+            (500, "", ErrorCode::Unavailable),
         ] {
             assert_eq!(code(StatusCode::from_u16(status).unwrap(), reason), expected);
         }

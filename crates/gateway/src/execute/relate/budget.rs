@@ -8,8 +8,8 @@ use tokio::{
 };
 
 use super::super::{
-    Asking, SIDE_BY_SIDE,
-    room::{Room, take},
+    RequestContext, SIDE_BY_SIDE,
+    room::{ByteRoom, take},
 };
 
 /// Maximum number of reads for the relations of one answer.
@@ -18,28 +18,28 @@ pub(super) const MAX_READS: usize = 1_000;
 const STRIDE: usize = 4_096;
 
 /// The rest of the budget of one answer, for all depths of its relations together.
-pub struct Budget {
+pub struct AnswerBudget {
     reads: AtomicUsize,
     /// Bytes of what the relations begin at.
-    pub(in super::super) root: Room,
+    pub(in super::super) root: ByteRoom,
     /// Bytes that are read, and kept until they are written.
-    pub(super) read: Room,
+    pub(super) read: ByteRoom,
     /// Bytes that are written: an object counts wherever it is written, and once more for each relation around it.
-    pub(super) written: Room,
+    pub(super) written: ByteRoom,
     /// The least that objects take for each place where they belong.
-    pub(super) belonging: Room,
+    pub(super) belonging: ByteRoom,
     turns: Semaphore,
 }
 
-impl Budget {
+impl AnswerBudget {
     /// Nothing is taken yet.
-    pub const fn of(asking: Asking<'_>) -> Self {
+    pub const fn of(asking: RequestContext<'_>) -> Self {
         Self {
             reads: AtomicUsize::new(MAX_READS),
-            root: Room::of(asking.max_response),
-            read: Room::of(asking.max_response),
-            written: Room::of(asking.max_response),
-            belonging: Room::of(asking.max_response),
+            root: ByteRoom::of(asking.max_response),
+            read: ByteRoom::of(asking.max_response),
+            written: ByteRoom::of(asking.max_response),
+            belonging: ByteRoom::of(asking.max_response),
             turns: Semaphore::const_new(SIDE_BY_SIDE),
         }
     }
@@ -57,9 +57,9 @@ impl Budget {
 
 /// Counts the steps of long work.
 #[derive(Default)]
-pub(super) struct Pace(usize);
+pub(super) struct WorkPace(usize);
 
-impl Pace {
+impl WorkPace {
     /// Some steps are done. Others have their turn if they are many.
     pub(super) async fn step(&mut self, count: usize) {
         self.0 += count;

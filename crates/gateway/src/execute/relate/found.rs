@@ -3,23 +3,23 @@
 use std::ops::Range;
 
 use super::{
-    super::room::Room,
-    budget::Pace,
-    index::{Index, narrow},
-    leads::Which,
-    of::Of,
+    super::room::ByteRoom,
+    budget::WorkPace,
+    index::{ObjectIndex, narrow},
+    leads::WantedObjects,
+    of::ObjectFacts,
 };
 use crate::{
     error::GraphError,
     plan::OF,
-    scan::{Cursor, Malformed},
+    scan::{JsonCursor, MalformedJson},
 };
 
 /// The least that an object takes in an answer, with its comma.
 const LEAST: usize = "{},".len();
 
 /// The places of an object in a list.
-struct Object {
+struct ObjectRanges {
     whole: Range<usize>,
     /// Its beginning, without what leads to others, and without its last brace.
     shown: Range<usize>,
@@ -28,8 +28,8 @@ struct Object {
 }
 
 /// The objects of a list that has nothing but items. What leads to others is behind everything else.
-fn objects(list: &[u8]) -> Result<Vec<Object>, Malformed> {
-    let (mut cursor, mut all) = (Cursor::new(list), Vec::new());
+fn objects(list: &[u8]) -> Result<Vec<ObjectRanges>, MalformedJson> {
+    let (mut cursor, mut all) = (JsonCursor::new(list), Vec::new());
     cursor.expect(b'{')?;
     cursor.key()?;
     cursor.expect(b'[')?;
@@ -41,7 +41,7 @@ fn objects(list: &[u8]) -> Result<Vec<Object>, Malformed> {
     Ok(all)
 }
 
-fn object(cursor: &mut Cursor<'_>) -> Result<Object, Malformed> {
+fn object(cursor: &mut JsonCursor<'_>) -> Result<ObjectRanges, MalformedJson> {
     cursor.peek()?;
     let start = cursor.position();
     cursor.expect(b'{')?;
@@ -58,26 +58,26 @@ fn object(cursor: &mut Cursor<'_>) -> Result<Object, Malformed> {
         }
         more = cursor.another(b'}')?;
     }
-    Ok(Object { whole: start..cursor.position(), shown: start..end, of })
+    Ok(ObjectRanges { whole: start..cursor.position(), shown: start..end, of })
 }
 
 /// Objects that were read, each with what it says of others.
-pub(super) struct Children<'j> {
+pub(super) struct RelatedObjects<'j> {
     list: &'j [u8],
-    objects: Vec<Object>,
-    ofs: Vec<Of>,
+    objects: Vec<ObjectRanges>,
+    ofs: Vec<ObjectFacts>,
 }
 
 /// Which objects belong to what leads to them: their places, in the order of the list.
-pub(super) type Belonging = Vec<Box<[u32]>>;
+pub(super) type BelongingPlaces = Vec<Box<[u32]>>;
 
-impl<'j> Children<'j> {
+impl<'j> RelatedObjects<'j> {
     /// Reads a list.
-    pub(super) async fn of(list: &'j [u8], pace: &mut Pace) -> Result<Self, Malformed> {
+    pub(super) async fn of(list: &'j [u8], pace: &mut WorkPace) -> Result<Self, MalformedJson> {
         let objects = objects(list)?;
         let mut ofs = Vec::with_capacity(objects.len());
         for object in &objects {
-            ofs.push(Of::read(&list[object.of.clone()]));
+            ofs.push(ObjectFacts::read(&list[object.of.clone()]));
             pace.step(1).await;
         }
         Ok(Self { list, objects, ofs })
@@ -86,11 +86,11 @@ impl<'j> Children<'j> {
     /// Which of them belong to each of these, if there is room for so many.
     pub(super) async fn belonging(
         &self,
-        which: &[Which],
-        (room, pace): (&Room, &mut Pace),
-    ) -> Result<Belonging, GraphError> {
-        let index = Index::of(&self.ofs, which);
-        let mut all = Belonging::with_capacity(which.len());
+        which: &[WantedObjects],
+        (room, pace): (&ByteRoom, &mut WorkPace),
+    ) -> Result<BelongingPlaces, GraphError> {
+        let index = ObjectIndex::of(&self.ofs, which);
+        let mut all = BelongingPlaces::with_capacity(which.len());
         for which in which {
             let (found, steps) = index.find(which);
             room.take(found.len() * LEAST)?;
@@ -101,7 +101,7 @@ impl<'j> Children<'j> {
     }
 
     /// A list of those of them that belong somewhere, which get their places in it. None if all of them do.
-    pub(super) fn without_others(&self, taken: &[u32], belonging: &mut Belonging) -> Option<Vec<u8>> {
+    pub(super) fn without_others(&self, taken: &[u32], belonging: &mut BelongingPlaces) -> Option<Vec<u8>> {
         if taken.len() == self.objects.len() {
             return None;
         }
@@ -122,7 +122,7 @@ impl<'j> Children<'j> {
 }
 
 /// The places that belong anywhere, in order.
-pub(super) fn taken(belonging: &Belonging) -> Vec<u32> {
+pub(super) fn taken(belonging: &BelongingPlaces) -> Vec<u32> {
     let end = belonging.iter().flatten().max().map_or(0, |last| *last as usize + 1);
     let mut is_taken = vec![false; end];
     for place in belonging.iter().flatten() {
@@ -132,15 +132,15 @@ pub(super) fn taken(belonging: &Belonging) -> Vec<u32> {
 }
 
 /// Objects that are there as a whole, and where they belong.
-pub(super) struct Found {
+pub(super) struct FoundObjects {
     list: Vec<u8>,
     shown: Vec<Range<usize>>,
-    belonging: Belonging,
+    belonging: BelongingPlaces,
 }
 
-impl Found {
+impl FoundObjects {
     /// Takes the selected part of each object of a list.
-    pub(super) fn of(list: Vec<u8>, belonging: Belonging) -> Result<Self, Malformed> {
+    pub(super) fn of(list: Vec<u8>, belonging: BelongingPlaces) -> Result<Self, MalformedJson> {
         let shown = objects(&list)?.into_iter().map(|object| object.shown).collect();
         Ok(Self { list, shown, belonging })
     }

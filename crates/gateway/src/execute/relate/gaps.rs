@@ -1,15 +1,15 @@
 //! Pure: finds the gaps of an answer, and copies everything else.
 
 use crate::{
-    plan::{Branch, OF, Related, Tree},
-    scan::{Cursor, Malformed, Step},
+    plan::{OF, RelatedField, RelationBranch, RelationTree},
+    scan::{JsonCursor, MalformedJson, PathStep},
 };
 
 /// A gap: an object, or a list, that is not read yet.
 #[derive(Clone, Copy)]
-pub(super) struct Gap<'t, 'j> {
+pub(super) struct RelationGap<'t, 'j> {
     /// The relation.
-    pub(super) related: &'t Related,
+    pub(super) related: &'t RelatedField,
     /// The facts of the object that the gap is in.
     pub(super) of: Option<&'j [u8]>,
     /// The JSON in its place: the reference, or null.
@@ -17,30 +17,35 @@ pub(super) struct Gap<'t, 'j> {
 }
 
 /// Is told of each gap, with its place in the answer, and writes what is in it.
-type Visit<'v, 't, 'j> = &'v mut dyn FnMut(Gap<'t, 'j>, &[Step], &mut Vec<u8>);
+type GapVisitor<'v, 't, 'j> = &'v mut dyn FnMut(RelationGap<'t, 'j>, &[PathStep], &mut Vec<u8>);
 
-struct Walker<'v, 't, 'j> {
+struct GapWalker<'v, 't, 'j> {
     out: Vec<u8>,
-    path: Vec<Step>,
+    path: Vec<PathStep>,
     keeps: bool,
-    visit: Visit<'v, 't, 'j>,
+    visit: GapVisitor<'v, 't, 'j>,
 }
 
 /// Copies an answer. `visit` writes what is in each gap. What leads to objects is left out, unless it `keeps` that.
 pub(super) fn walk<'t, 'j>(
     json: &'j [u8],
-    tree: &'t Tree,
+    tree: &'t RelationTree,
     keeps: bool,
-    visit: Visit<'_, 't, 'j>,
-) -> Result<Vec<u8>, Malformed> {
-    let mut walker = Walker { out: Vec::with_capacity(json.len()), path: Vec::new(), keeps, visit };
+    visit: GapVisitor<'_, 't, 'j>,
+) -> Result<Vec<u8>, MalformedJson> {
+    let mut walker = GapWalker { out: Vec::with_capacity(json.len()), path: Vec::new(), keeps, visit };
     walker.value(json, tree, None)?;
     Ok(walker.out)
 }
 
-impl<'t, 'j> Walker<'_, 't, 'j> {
-    fn value(&mut self, json: &'j [u8], tree: &'t Tree, of: Option<&'j [u8]>) -> Result<(), Malformed> {
-        let mut cursor = Cursor::new(json);
+impl<'t, 'j> GapWalker<'_, 't, 'j> {
+    fn value(
+        &mut self,
+        json: &'j [u8],
+        tree: &'t RelationTree,
+        of: Option<&'j [u8]>,
+    ) -> Result<(), MalformedJson> {
+        let mut cursor = JsonCursor::new(json);
         match cursor.peek()? {
             b'{' => self.object(&mut cursor, tree, of),
             b'[' => self.list(&mut cursor, tree, of),
@@ -53,10 +58,10 @@ impl<'t, 'j> Walker<'_, 't, 'j> {
 
     fn list(
         &mut self,
-        cursor: &mut Cursor<'j>,
-        tree: &'t Tree,
+        cursor: &mut JsonCursor<'j>,
+        tree: &'t RelationTree,
         of: Option<&'j [u8]>,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), MalformedJson> {
         cursor.expect(b'[')?;
         self.out.push(b'[');
         let (mut more, mut index) = (!cursor.take(b']')?, 0);
@@ -64,7 +69,7 @@ impl<'t, 'j> Walker<'_, 't, 'j> {
             if index > 0 {
                 self.out.push(b',');
             }
-            self.path.push(Step::Index(index));
+            self.path.push(PathStep::Index(index));
             self.value(cursor.value()?, tree, of)?;
             self.path.pop();
             index += 1;
@@ -76,10 +81,10 @@ impl<'t, 'j> Walker<'_, 't, 'j> {
 
     fn object(
         &mut self,
-        cursor: &mut Cursor<'j>,
-        tree: &'t Tree,
+        cursor: &mut JsonCursor<'j>,
+        tree: &'t RelationTree,
         of: Option<&'j [u8]>,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), MalformedJson> {
         let members = members(cursor)?;
         let own = members.iter().find(|(key, _)| *key == OF.as_bytes());
         let of = own.map(|(_, json)| *json).or(of);
@@ -98,11 +103,11 @@ impl<'t, 'j> Walker<'_, 't, 'j> {
                 self.out.extend_from_slice(json);
                 continue;
             };
-            self.path.push(Step::Field(name.to_string()));
+            self.path.push(PathStep::Field(name.to_string()));
             match branch {
-                Branch::Below(tree) => self.value(json, tree, of)?,
-                Branch::Related(related) => {
-                    (self.visit)(Gap { related, of, json }, &self.path, &mut self.out);
+                RelationBranch::Below(tree) => self.value(json, tree, of)?,
+                RelationBranch::Related(related) => {
+                    (self.visit)(RelationGap { related, of, json }, &self.path, &mut self.out);
                 }
             }
             self.path.pop();
@@ -112,10 +117,10 @@ impl<'t, 'j> Walker<'_, 't, 'j> {
     }
 }
 
-type Members<'j> = Vec<(&'j [u8], &'j [u8])>;
+type JsonMembers<'j> = Vec<(&'j [u8], &'j [u8])>;
 
 /// The members of an object.
-fn members<'j>(cursor: &mut Cursor<'j>) -> Result<Members<'j>, Malformed> {
+fn members<'j>(cursor: &mut JsonCursor<'j>) -> Result<JsonMembers<'j>, MalformedJson> {
     let mut all = Vec::new();
     cursor.expect(b'{')?;
     let mut more = !cursor.take(b'}')?;

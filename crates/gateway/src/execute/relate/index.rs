@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{leads::Which, of::Of};
-use crate::memory::Selector;
+use super::{leads::WantedObjects, of::ObjectFacts};
+use crate::memory::ObjectSelector;
 
 /// A list is far shorter than this.
 pub(super) fn narrow(index: usize) -> u32 {
@@ -11,8 +11,8 @@ pub(super) fn narrow(index: usize) -> u32 {
 }
 
 /// Finds objects by what leads to them.
-pub(super) struct Index<'c> {
-    children: &'c [Of],
+pub(super) struct ObjectIndex<'c> {
+    children: &'c [ObjectFacts],
     by_name: HashMap<&'c str, u32>,
     by_owner: HashMap<&'c str, Vec<u32>>,
     by_subject: HashMap<&'c str, Vec<u32>>,
@@ -20,9 +20,9 @@ pub(super) struct Index<'c> {
     by_label: HashMap<&'c str, HashMap<&'c str, Vec<u32>>>,
 }
 
-impl<'c> Index<'c> {
+impl<'c> ObjectIndex<'c> {
     /// An index of what objects say.
-    pub(super) fn of(children: &'c [Of], which: &[Which]) -> Self {
+    pub(super) fn of(children: &'c [ObjectFacts], which: &[WantedObjects]) -> Self {
         let mut index = Self {
             children,
             by_name: HashMap::new(),
@@ -30,14 +30,14 @@ impl<'c> Index<'c> {
             by_subject: HashMap::new(),
             by_label: HashMap::new(),
         };
-        let has_selectors = which.iter().any(|which| matches!(which, Which::Labelled(_)));
+        let has_selectors = which.iter().any(|which| matches!(which, WantedObjects::Labelled(_)));
         for (place, child) in children.iter().enumerate() {
             index.add(narrow(place), child, has_selectors);
         }
         index
     }
 
-    fn add(&mut self, place: u32, child: &'c Of, has_selectors: bool) {
+    fn add(&mut self, place: u32, child: &'c ObjectFacts, has_selectors: bool) {
         self.by_name.extend(child.name().map(|name| (name, place)));
         for uid in child.owners() {
             self.by_owner.entry(uid).or_default().push(place);
@@ -51,13 +51,13 @@ impl<'c> Index<'c> {
     }
 
     /// The objects, and how many steps that took.
-    pub(super) fn find(&self, which: &Which) -> (Vec<u32>, usize) {
+    pub(super) fn find(&self, which: &WantedObjects) -> (Vec<u32>, usize) {
         let mut found: Vec<u32> = match which {
-            Which::Names(names, uid) => return (self.named(names, uid.as_deref()), names.len()),
-            Which::Labelled(text) => return self.labelled(text),
-            Which::OwnedBy(uid) => self.by_owner.get(uid.as_str()).cloned().unwrap_or_default(),
-            Which::About(uid) => self.by_subject.get(uid.as_str()).cloned().unwrap_or_default(),
-            Which::AboutNode(uid, name) => {
+            WantedObjects::Names(names, uid) => return (self.named(names, uid.as_deref()), names.len()),
+            WantedObjects::Labelled(text) => return self.labelled(text),
+            WantedObjects::OwnedBy(uid) => self.by_owner.get(uid.as_str()).cloned().unwrap_or_default(),
+            WantedObjects::About(uid) => self.by_subject.get(uid.as_str()).cloned().unwrap_or_default(),
+            WantedObjects::AboutNode(uid, name) => {
                 let of = |subject: &str| self.by_subject.get(subject).into_iter().flatten().copied();
                 of(uid).chain(of(name)).collect()
             }
@@ -77,7 +77,7 @@ impl<'c> Index<'c> {
 
     /// A label that must have a certain value leaves few to look at.
     fn labelled(&self, text: &str) -> (Vec<u32>, usize) {
-        let Some(selector) = Selector::of_labels(text) else { return (Vec::new(), 1) };
+        let Some(selector) = ObjectSelector::of_labels(text) else { return (Vec::new(), 1) };
         let few = selector.one_of().map(|(key, values)| {
             let by_value = self.by_label.get(key);
             let of =

@@ -8,8 +8,8 @@ use serde_json::Value;
 /// The facts of an object. Only its metadata are certain to be valid: the rest is read as far as possible.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Of {
-    metadata: Option<Metadata>,
+pub(super) struct ObjectFacts {
+    metadata: Option<ObjectMetadata>,
     pub(super) spec: Value,
     #[serde(rename = "involvedObject")]
     involved: Value,
@@ -17,18 +17,18 @@ pub(super) struct Of {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Metadata {
+struct ObjectMetadata {
     name: Option<String>,
     namespace: Option<String>,
     uid: Option<String>,
     labels: Option<BTreeMap<String, String>>,
-    owner_references: Option<Vec<Owner>>,
+    owner_references: Option<Vec<OwnerReference>>,
 }
 
 /// An owner, as an object names it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Owner {
+pub(super) struct OwnerReference {
     pub(super) api_version: String,
     pub(super) kind: String,
     pub(super) name: String,
@@ -36,7 +36,7 @@ pub(super) struct Owner {
     controller: Option<bool>,
 }
 
-impl Of {
+impl ObjectFacts {
     /// Reads what is written of an object.
     pub(super) fn read(json: &[u8]) -> Self {
         serde_json::from_slice(json).unwrap_or_default()
@@ -55,7 +55,7 @@ impl Of {
     }
 
     /// The controller, or else the first owner.
-    pub(super) fn owner(&self) -> Option<&Owner> {
+    pub(super) fn owner(&self) -> Option<&OwnerReference> {
         let owners = self.metadata.as_ref()?.owner_references.as_deref().unwrap_or_default();
         owners.iter().find(|owner| owner.controller == Some(true)).or_else(|| owners.first())
     }
@@ -84,17 +84,17 @@ pub(super) fn text(value: &Value) -> Option<&str> {
 
 /// The object that was read last: the gaps of one come one after another.
 #[derive(Default)]
-pub(super) struct Latest {
+pub(super) struct LatestObject {
     at: Option<usize>,
-    of: Of,
+    of: ObjectFacts,
 }
 
-impl Latest {
+impl LatestObject {
     /// Reads what is written of an object, if that is another one.
-    pub(super) fn read(&mut self, json: Option<&[u8]>) -> &Of {
+    pub(super) fn read(&mut self, json: Option<&[u8]>) -> &ObjectFacts {
         let at = json.map(|json| json.as_ptr().addr());
         if at != self.at {
-            (self.at, self.of) = (at, json.map(Of::read).unwrap_or_default());
+            (self.at, self.of) = (at, json.map(ObjectFacts::read).unwrap_or_default());
         }
         &self.of
     }

@@ -6,20 +6,20 @@ use serde_json::{Value, json};
 use tokio::task::yield_now;
 
 use super::{
-    super::room::Room,
-    budget::Pace,
-    found::{Children, Found, taken},
+    super::room::ByteRoom,
+    budget::WorkPace,
+    found::{FoundObjects, RelatedObjects, taken},
     is_told,
-    leads::{Leading, Which, selector_text},
-    of::Of,
+    leads::{LeadingRelation, WantedObjects, selector_text},
+    of::ObjectFacts,
     reads::{is_of, leave_out_place, narrowed, owners},
 };
 use crate::{
-    error::{Code, GraphError},
+    error::{ErrorCode, GraphError},
     plan::OF,
-    scan::Step,
+    scan::PathStep,
     schema::{
-        Api, Needs, Relation,
+        ClusterApi, FieldRelation, ReferenceNeeds,
         tests::{api, kind},
     },
 };
@@ -50,7 +50,7 @@ fn selectors_are_read_in_both_forms() {
     }
 }
 
-fn small() -> Api {
+fn small() -> ClusterApi {
     let mut all = [
         kind("", "Secret", &json!({})),
         kind("", "Volume", &json!({})),
@@ -63,20 +63,25 @@ fn small() -> Api {
     api(&all)
 }
 
-fn place(api: &Api, name: &str) -> usize {
+fn place(api: &ClusterApi, name: &str) -> usize {
     api.kinds.iter().position(|kind| kind.resource.name.kind == name).unwrap()
 }
 
 /// Kind, namespace and which, of what an object says and what is in the place of the gap.
-fn led(api: &Api, relation: &Relation, (of, json): (&Value, &Value)) -> Option<(String, Which)> {
-    let leading = Leading { api, relation, owned: Some(place(api, "Secret")) };
-    let lead = leading.lead(&Of::read(of.to_string().as_bytes()), json.to_string().as_bytes()).unwrap()?;
+fn led(
+    api: &ClusterApi,
+    relation: &FieldRelation,
+    (of, json): (&Value, &Value),
+) -> Option<(String, WantedObjects)> {
+    let leading = LeadingRelation { api, relation, owned: Some(place(api, "Secret")) };
+    let lead =
+        leading.lead(&ObjectFacts::read(of.to_string().as_bytes()), json.to_string().as_bytes()).unwrap()?;
     let kind = &api.kinds[lead.kind].resource.name.kind;
     Some((format!("{kind} {}", lead.namespace.as_deref().unwrap_or("*")), lead.which))
 }
 
-fn names(name: &str, uid: Option<&str>) -> Which {
-    Which::Names(vec![name.to_owned()], uid.map(str::to_owned))
+fn names(name: &str, uid: Option<&str>) -> WantedObjects {
+    WantedObjects::Names(vec![name.to_owned()], uid.map(str::to_owned))
 }
 
 #[test]
@@ -119,8 +124,11 @@ fn references_lead_to_what_they_name_and_nowhere_else() {
         ),
     ];
     for (name, (kind, group), of, reference, expected) in table {
-        let relation =
-            Relation::Reference { key: "x".into(), kind: place(&api, name), needs: Needs { kind, group } };
+        let relation = FieldRelation::Reference {
+            key: "x".into(),
+            kind: place(&api, name),
+            needs: ReferenceNeeds { kind, group },
+        };
         let expected = expected.map(|expected| (expected.to_owned(), names("a", None)));
         assert_eq!(led(&api, &relation, (of, &reference)), expected, "{reference} of {of}");
     }
@@ -138,41 +146,41 @@ fn objects_lead_to_others_whatever_else_they_say() {
         {"apiVersion": "a.io/v1", "kind": "Issuer", "name": "y", "uid": "2", "controller": true},
     ]}, "spec": "odd", "involvedObject": 7});
     let volumes = json!([{"persistentVolumeClaim": {"claimName": "a"}}, 7, {"emptyDir": {}}]);
-    let labelled = |text: &str| Which::Labelled(text.to_owned());
-    let about = || Which::About("u".to_owned());
+    let labelled = |text: &str| WantedObjects::Labelled(text.to_owned());
+    let about = || WantedObjects::About("u".to_owned());
     let (events, of_nodes) = (
-        Relation::Events { kind: secret, of_nodes: false },
-        Relation::Events { kind: secret, of_nodes: true },
+        FieldRelation::Events { kind: secret, of_nodes: false },
+        FieldRelation::Events { kind: secret, of_nodes: true },
     );
-    let selected = Relation::Selected { kind: secret, by_labels: true };
-    let claim = Relation::Claim { kind: secret };
+    let selected = FieldRelation::Selected { kind: secret, by_labels: true };
+    let claim = FieldRelation::Claim { kind: secret };
     let table = [
-        (&Relation::Owner, owned, Some(("Issuer n", names("y", Some("2"))))),
-        (&Relation::Owner, of(json!(7)), None),
-        (&Relation::Owned, of(json!("x")), Some(("Secret n", Which::OwnedBy("u".to_owned())))),
-        (&Relation::Owned, wide(json!([])), Some(("Secret *", Which::OwnedBy("u".to_owned())))),
-        (&Relation::Owned, json!({"metadata": {"namespace": "n"}}), None),
+        (&FieldRelation::Owner, owned, Some(("Issuer n", names("y", Some("2"))))),
+        (&FieldRelation::Owner, of(json!(7)), None),
+        (&FieldRelation::Owned, of(json!("x")), Some(("Secret n", WantedObjects::OwnedBy("u".to_owned())))),
+        (&FieldRelation::Owned, wide(json!([])), Some(("Secret *", WantedObjects::OwnedBy("u".to_owned())))),
+        (&FieldRelation::Owned, json!({"metadata": {"namespace": "n"}}), None),
         (&events, of(json!({})), Some(("Secret n", about()))),
         (&events, wide(json!({})), Some(("Secret default", about()))),
         (
             &of_nodes,
             wide(json!({})),
-            Some(("Secret default", Which::AboutNode("u".to_owned(), "o".to_owned()))),
+            Some(("Secret default", WantedObjects::AboutNode("u".to_owned(), "o".to_owned()))),
         ),
         (&selected, of(json!({"selector": {"a": "b"}})), Some(("Secret n", labelled("a=b")))),
         (&selected, of(json!({"selector": "a=b"})), None),
         (
-            &Relation::Claims { kind: secret },
+            &FieldRelation::Claims { kind: secret },
             of(json!({"volumes": volumes})),
             Some(("Secret n", names("a", None))),
         ),
-        (&Relation::Claims { kind: secret }, of(json!({"volumes": "x"})), None),
+        (&FieldRelation::Claims { kind: secret }, of(json!({"volumes": "x"})), None),
         (
-            &Relation::Volume { kind: volume },
+            &FieldRelation::Volume { kind: volume },
             of(json!({"volumeName": "v"})),
             Some(("Volume *", names("v", None))),
         ),
-        (&Relation::Volume { kind: volume }, of(json!({"volumeName": 7})), None),
+        (&FieldRelation::Volume { kind: volume }, of(json!({"volumeName": 7})), None),
         // The claim of then, and no other one that is called so now.
         (
             &claim,
@@ -191,17 +199,17 @@ fn objects_lead_to_others_whatever_else_they_say() {
 
 #[test]
 fn lists_are_as_short_as_what_is_wanted_of_them() {
-    let node = |name: &str| Which::AboutNode("u".to_owned(), name.to_owned());
-    let about = |uid: &str| Which::About(uid.to_owned());
+    let node = |name: &str| WantedObjects::AboutNode("u".to_owned(), name.to_owned());
+    let about = |uid: &str| WantedObjects::About(uid.to_owned());
     let table = [
-        (vec![Which::Labelled("a=b".to_owned())], Some(("labelselector", "a=b"))),
-        (vec![Which::Labelled("a=b".to_owned()), Which::Labelled("a=c".to_owned())], None),
+        (vec![WantedObjects::Labelled("a=b".to_owned())], Some(("labelselector", "a=b"))),
+        (vec![WantedObjects::Labelled("a=b".to_owned()), WantedObjects::Labelled("a=c".to_owned())], None),
         (vec![about("u")], Some(("fieldselector", "involvedObject.uid=u"))),
         (vec![about("u"), about("v")], None),
         (vec![node("a")], Some(("fieldselector", "involvedObject.kind=Node"))),
         (vec![node("a"), node("b")], Some(("fieldselector", "involvedObject.kind=Node"))),
         (vec![node("a"), about("u")], None),
-        (vec![Which::OwnedBy("u".to_owned())], None),
+        (vec![WantedObjects::OwnedBy("u".to_owned())], None),
     ];
     for (which, expected) in table {
         let found = narrowed(&which);
@@ -211,7 +219,7 @@ fn lists_are_as_short_as_what_is_wanted_of_them() {
 
 #[test]
 fn owners_are_told_if_nothing_else_is_wanted() {
-    let by = |uid: &str| Which::OwnedBy(uid.to_owned());
+    let by = |uid: &str| WantedObjects::OwnedBy(uid.to_owned());
     assert_eq!(owners(&[by("a"), by("b\",c")]).as_deref(), Some(r#"["a","b\",c"]"#));
     assert_eq!(owners(&[by("a"), names("b", None)]), None);
 }
@@ -235,31 +243,31 @@ async fn what_belongs_to_nobody_leads_nowhere() {
         ("\"n\":3,", of("d", "z", json!({"app": "web", "old": ""}), "n")),
     ]);
     let named = |all: &[&str], uid: Option<&str>| {
-        Which::Names(all.iter().map(|name| (*name).to_owned()).collect(), uid.map(str::to_owned))
+        WantedObjects::Names(all.iter().map(|name| (*name).to_owned()).collect(), uid.map(str::to_owned))
     };
     let text = str::to_owned;
-    let table: [(Which, &[u32], &str); 10] = [
-        (Which::OwnedBy(text("x")), &[0, 2], r#"[{},{"n":{"k":[2]}}]"#),
-        (Which::OwnedBy(text("none")), &[], "[]"),
+    let table: [(WantedObjects, &[u32], &str); 10] = [
+        (WantedObjects::OwnedBy(text("x")), &[0, 2], r#"[{},{"n":{"k":[2]}}]"#),
+        (WantedObjects::OwnedBy(text("none")), &[], "[]"),
         (named(&["d", "none", "b"], None), &[3, 1], r#"[{"n":3},{"n":1}]"#),
         (named(&["d"], Some("d-uid")), &[3], r#"[{"n":3}]"#),
         (named(&["d"], Some("other")), &[], "[]"),
-        (Which::About(text("m")), &[1], r#"[{"n":1}]"#),
-        (Which::AboutNode(text("m"), text("node")), &[1, 2], r#"[{"n":1},{"n":{"k":[2]}}]"#),
-        (Which::Labelled(text("app in (web,db,web),!old")), &[0, 1], r#"[{},{"n":1}]"#),
-        (Which::Labelled(text("")), &[0, 1, 2, 3], r#"[{},{"n":1},{"n":{"k":[2]}},{"n":3}]"#),
-        (Which::Labelled(text("a b")), &[], "[]"),
+        (WantedObjects::About(text("m")), &[1], r#"[{"n":1}]"#),
+        (WantedObjects::AboutNode(text("m"), text("node")), &[1, 2], r#"[{"n":1},{"n":{"k":[2]}}]"#),
+        (WantedObjects::Labelled(text("app in (web,db,web),!old")), &[0, 1], r#"[{},{"n":1}]"#),
+        (WantedObjects::Labelled(text("")), &[0, 1, 2, 3], r#"[{},{"n":1},{"n":{"k":[2]}},{"n":3}]"#),
+        (WantedObjects::Labelled(text("a b")), &[], "[]"),
     ];
     for (which, places, expected) in table {
-        let (mut pace, room) = (Pace::default(), Room::of(1_000));
-        let children = Children::of(&json, &mut pace).await.unwrap();
+        let (mut pace, room) = (WorkPace::default(), ByteRoom::of(1_000));
+        let children = RelatedObjects::of(&json, &mut pace).await.unwrap();
         let which = [which];
         let mut belonging = children.belonging(&which, (&room, &mut pace)).await.unwrap();
         assert_eq!(*belonging[0], *places, "{which:?}");
         let taken = taken(&belonging);
         let rest = children.without_others(&taken, &mut belonging);
         assert_eq!(rest.is_some(), taken.len() < 4, "{which:?}");
-        let found = Found::of(rest.unwrap_or_else(|| json.clone()), belonging).unwrap();
+        let found = FoundObjects::of(rest.unwrap_or_else(|| json.clone()), belonging).unwrap();
         let mut out = Vec::new();
         found.write(0, true, &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), expected, "{which:?}");
@@ -269,23 +277,23 @@ async fn what_belongs_to_nobody_leads_nowhere() {
 
 #[test]
 fn what_is_wrong_with_strangers_is_not_told() {
-    let items = |index: usize| vec![Step::Field("items".to_owned()), Step::Index(index)];
+    let items = |index: usize| vec![PathStep::Field("items".to_owned()), PathStep::Index(index)];
     let deep = |index: usize| [items(index), items(1)].concat();
     let table = [(items(1), true), (items(2), false), (items(9), false), (deep(3), true), (deep(0), false)];
     for (path, expected) in table.into_iter().chain([(Vec::new(), true)]) {
-        let error = GraphError::new(Code::Internal, "").at(&path, None);
+        let error = GraphError::new(ErrorCode::Internal, "").at(&path, None);
         assert_eq!(is_of(&error, &[1, 3]), expected, "{path:?}");
     }
 }
 
 #[test]
 fn an_error_is_told_by_its_place_in_what_the_caller_sees() {
-    let field = |name: &str| Step::Field(name.to_owned());
-    let error = |path: &[Step]| GraphError::new(Code::Internal, "").at(path, None);
-    assert!(!is_told(&error(&[field("items"), Step::Index(0), field(OF), field("metadata")])));
-    assert!(is_told(&error(&[field("items"), Step::Index(0), field("of")])));
-    let own = [field("spec"), field("items"), Step::Index(1), field("key")];
-    let read = [vec![field("items"), Step::Index(7)], own.to_vec()].concat();
+    let field = |name: &str| PathStep::Field(name.to_owned());
+    let error = |path: &[PathStep]| GraphError::new(ErrorCode::Internal, "").at(path, None);
+    assert!(!is_told(&error(&[field("items"), PathStep::Index(0), field(OF), field("metadata")])));
+    assert!(is_told(&error(&[field("items"), PathStep::Index(0), field("of")])));
+    let own = [field("spec"), field("items"), PathStep::Index(1), field("key")];
+    let read = [vec![field("items"), PathStep::Index(7)], own.to_vec()].concat();
     for (path, expected) in [
         (read, own.to_vec()),
         (own.to_vec(), own.to_vec()),
@@ -307,10 +315,10 @@ async fn many_selectors_of_many_objects_keep_nobody_waiting() {
         .map(|n| ("\"n\":1,", json!({"metadata": {"name": n.to_string(), "labels": labels(n)}})))
         .collect();
     let json = list(&pods);
-    let mut pace = Pace::default();
-    let children = Children::of(&json, &mut pace).await.unwrap();
+    let mut pace = WorkPace::default();
+    let children = RelatedObjects::of(&json, &mut pace).await.unwrap();
     for (more, count, each) in [("app=a", 1_000, 5), ("tier,b!=", 200, 5_000)] {
-        let which: Vec<_> = (0..count).map(|n| Which::Labelled(format!("{more}{n}"))).collect();
+        let which: Vec<_> = (0..count).map(|n| WantedObjects::Labelled(format!("{more}{n}"))).collect();
         let (begin, turns) = (Instant::now(), Cell::new(0));
         let others = async {
             while turns.get() < usize::MAX {
@@ -318,7 +326,7 @@ async fn many_selectors_of_many_objects_keep_nobody_waiting() {
                 yield_now().await;
             }
         };
-        let room = Room::of(100_000_000);
+        let room = ByteRoom::of(100_000_000);
         let belonging = tokio::select! {
             found = children.belonging(&which, (&room, &mut pace)) => found.unwrap(),
             () = others => unreachable!("it never ends"),
@@ -331,7 +339,7 @@ async fn many_selectors_of_many_objects_keep_nobody_waiting() {
         assert!(alike >= count - 1, "{alike} for {more}");
     }
     // Each is written at least once, which takes its room.
-    let all = [Which::Labelled(String::new())];
-    let refused = children.belonging(&all, (&Room::of(10_000), &mut pace)).await.unwrap_err();
-    assert_eq!(refused.code, Code::ResponseTooLarge);
+    let all = [WantedObjects::Labelled(String::new())];
+    let refused = children.belonging(&all, (&ByteRoom::of(10_000), &mut pace)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::ResponseTooLarge);
 }

@@ -8,37 +8,37 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        held::Held,
-        object::{Object, comparable},
+        held::HeldObjects,
+        object::{KeptObject, comparable},
     },
-    End, Filler, IDLE, meaning, unreadable,
+    FillingEnd, IDLE, KindFiller, meaning, unreadable,
 };
 use crate::{
-    lines::Lines,
+    lines::AnswerLines,
     scan::{at, text_at},
-    upstream::{Path, Question},
+    upstream::{ApiPath, ApiRequest},
 };
 
-impl Filler {
+impl KindFiller {
     /// Watches once.
-    pub(super) async fn watch(&mut self) -> End {
-        let Some(credential) = self.memory.credential().await else { return End::Anew };
-        let Some(version) = self.kept.look(|held| held.version) else { return End::Over };
+    pub(super) async fn watch(&mut self) -> FillingEnd {
+        let Some(credential) = self.memory.credential().await else { return FillingEnd::Anew };
+        let Some(version) = self.kept.look(|held| held.version) else { return FillingEnd::Over };
         let wire = match self.memory.wire().await {
             Ok(wire) => wire,
-            Err(end) => return end.map_or(End::Anew, End::Never),
+            Err(end) => return end.map_or(FillingEnd::Anew, FillingEnd::Never),
         };
         let seconds = rand::rng().random_range(240..300).to_string();
-        let path = Path::of(&self.kept.resource, None).with("watch", "true");
+        let path = ApiPath::of(&self.kept.resource, None).with("watch", "true");
         let path = path.with("allowWatchBookmarks", "true").with("timeoutSeconds", &seconds);
         let path = path.with("resourceVersion", &version.found.to_string());
-        let answer = self.memory.upstream.begin_on(&wire, &credential, Question::watch(path.text())).await;
+        let answer = self.memory.upstream.begin_on(&wire, &credential, ApiRequest::watch(path.text())).await;
         let mut lines = match answer {
-            Ok(Ok(body)) => Lines::of(body),
+            Ok(Ok(body)) => AnswerLines::of(body),
             Ok(Err(refused)) => return meaning(&refused),
             Err(_) => {
                 self.memory.drop_wire(&wire).await;
-                return End::Anew;
+                return FillingEnd::Anew;
             }
         };
         let (begun, mut proof, mut heard) = (Instant::now(), wire.proof(), None);
@@ -51,8 +51,8 @@ impl Filler {
                         Some(end) => return end,
                         None => heard = Some(Instant::now()),
                     },
-                    Ok(None) => return End::Again,
-                    Err(_) => return End::Anew,
+                    Ok(None) => return FillingEnd::Again,
+                    Err(_) => return FillingEnd::Anew,
                 },
                 () = ready(()), if heard.is_some() => {
                     if let Some(at) = heard.take().filter(|_| lines.is_between()) {
@@ -62,39 +62,39 @@ impl Filler {
                 said = proof.changed() => {
                     let at = *proof.borrow_and_update();
                     if said.is_err() {
-                        return End::Anew;
+                        return FillingEnd::Anew;
                     }
                     if at >= begun && lines.is_between() {
                         self.kept.proven(self.filling, at);
                     }
                     if self.kept.unread_for() > IDLE {
-                        return End::Over;
+                        return FillingEnd::Over;
                     }
                 }
             }
         }
     }
 
-    fn change(&mut self, kind: &str, object: &[u8]) -> Option<Change> {
+    fn change(&mut self, kind: &str, object: &[u8]) -> Option<WatchChange> {
         if kind == "BOOKMARK" {
             let version = text_at(object, &["metadata", "resourceVersion"]);
-            return version.as_deref().and_then(comparable).map(Change::Bookmark);
+            return version.as_deref().and_then(comparable).map(WatchChange::Bookmark);
         }
-        let object = Object::of(object, &mut self.buffer).ok()?;
-        Some(if kind == "DELETED" { Change::Gone(object) } else { Change::There(object) })
+        let object = KeptObject::of(object, &mut self.buffer).ok()?;
+        Some(if kind == "DELETED" { WatchChange::Gone(object) } else { WatchChange::There(object) })
     }
 
     /// Takes an event in. Returns the end, if it is one.
-    fn heard(&mut self, line: &Bytes) -> Option<End> {
+    fn heard(&mut self, line: &Bytes) -> Option<FillingEnd> {
         let (Some(kind), Ok(Some(object))) = (text_at(line, &["type"]), at(line, &["object"])) else {
             return Some(unreadable());
         };
         if kind == "ERROR" {
-            return Some(End::Anew);
+            return Some(FillingEnd::Anew);
         }
         let Some(change) = self.change(&kind, object) else { return Some(unreadable()) };
         let Some(filled) = self.kept.fill(self.filling, |held| change.make(held)) else {
-            return Some(End::Over);
+            return Some(FillingEnd::Over);
         };
         if filled.before != filled.after {
             self.memory.budget.changed(filled.before, filled.after);
@@ -103,14 +103,14 @@ impl Filler {
     }
 }
 
-enum Change {
+enum WatchChange {
     Bookmark(u64),
-    There(Object),
-    Gone(Object),
+    There(KeptObject),
+    Gone(KeptObject),
 }
 
-impl Change {
-    fn make(self, held: &mut Held) {
+impl WatchChange {
+    fn make(self, held: &mut HeldObjects) {
         match self {
             Self::Bookmark(version) => held.version = version,
             Self::There(object) => {

@@ -8,8 +8,8 @@ use super::{
 };
 
 /// A kind that is whole at a version, and its filling.
-fn whole(version: u64) -> (Kept, Filling) {
-    let (kept, tasks) = (Kept::new(resource("", "pods")), Tasks::default());
+fn whole(version: u64) -> (KeptKind, FillingNumber) {
+    let (kept, tasks) = (KeptKind::new(resource("", "pods")), Tasks::default());
     assert!(kept.asked(&tasks).is_none());
     let (filling, _) = kept.asked(&tasks).unwrap();
     kept.fill(filling, |held| held.put(object("n/a", version, ""))).unwrap();
@@ -17,13 +17,13 @@ fn whole(version: u64) -> (Kept, Filling) {
     (kept, filling)
 }
 
-fn change(kept: &Kept, filling: Filling, version: u64) {
+fn change(kept: &KeptKind, filling: FillingNumber, version: u64) {
     kept.fill(filling, |held| held.change(version)).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_kind_is_filled_when_it_is_asked_for_twice_in_a_minute() {
-    let (kept, tasks) = (Kept::new(resource("", "pods")), Tasks::default());
+    let (kept, tasks) = (KeptKind::new(resource("", "pods")), Tasks::default());
     for pause in [0, 61, 61] {
         advance(Duration::from_secs(pause)).await;
         assert!(kept.asked(&tasks).is_none());
@@ -44,7 +44,7 @@ async fn a_kind_is_filled_when_it_is_asked_for_twice_in_a_minute() {
 #[tokio::test(start_paused = true)]
 async fn memory_is_as_old_as_its_proof() {
     let (kept, filling) = whole(5);
-    let age = |kept: &Kept| kept.look(|_| ()).unwrap().proof.elapsed();
+    let age = |kept: &KeptKind| kept.look(|_| ()).unwrap().proof.elapsed();
     assert!(kept.is_fresh());
     advance(Duration::from_millis(999)).await;
     assert!(kept.is_fresh() && age(&kept) == Duration::from_millis(999));

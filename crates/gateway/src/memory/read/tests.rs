@@ -2,15 +2,15 @@
 
 use super::{
     super::{
-        held::Held,
+        held::HeldObjects,
         tests::{object, resource},
     },
     *,
 };
-use crate::scan::{ListField, ListSelection, Selected, When, text_at};
+use crate::scan::{FieldCondition, ListField, ListSelection, SelectedField, text_at};
 
-fn held() -> Held {
-    let mut held = Held::default();
+fn held() -> HeldObjects {
+    let mut held = HeldObjects::default();
     for (index, key) in ["a/1", "a/2", "a/3", "b/1"].iter().enumerate() {
         let phase = if index % 2 == 0 { "Running" } else { "Failed" };
         held.list(object(key, 1, &format!(r#","status":{{"phase":"{phase}"}}"#)));
@@ -19,7 +19,7 @@ fn held() -> Held {
     held
 }
 
-fn keys(found: &Found) -> String {
+fn keys(found: &FoundPage) -> String {
     let keys = found.objects.all().map(|object| std::str::from_utf8(object.key()).unwrap());
     keys.collect::<Vec<_>>().join(" ")
 }
@@ -38,22 +38,22 @@ fn pages_are_cut_as_the_api_server_does() {
         (None, "status.phase=Running", Some(2), "a/1 a/3", None),
     ];
     for (namespace, fields, limit, expected, left) in table {
-        let selector = Selector::read("", fields, &resource("", "pods")).unwrap();
-        let page = Page { namespace, selector, owners: None, place: None, limit };
+        let selector = ObjectSelector::read("", fields, &resource("", "pods")).unwrap();
+        let page = SoughtPage { namespace, selector, owners: None, place: None, limit };
         let found = page.of(&held).unwrap().selected(&page);
         assert_eq!((keys(&found).as_str(), found.left), (expected, left), "{namespace:?} {fields} {limit:?}");
         assert_eq!((found.next.is_some(), found.version), (left.is_some(), 10));
     }
-    let selector = Selector::read("", "status.phase=Running", &resource("", "pods")).unwrap();
-    let page = Page { namespace: None, selector, owners: None, place: None, limit: Some(1) };
+    let selector = ObjectSelector::read("", "status.phase=Running", &resource("", "pods")).unwrap();
+    let page = SoughtPage { namespace: None, selector, owners: None, place: None, limit: Some(1) };
     let found = page.of(&held).unwrap().selected(&page);
     assert_eq!((keys(&found).as_str(), found.left), ("a/1", None), "how many are left is not counted");
-    assert_eq!(found.next, Place::after(b"a/1", None, 10));
+    assert_eq!(found.next, PageStart::after(b"a/1", None, 10));
 }
 
 #[test]
 fn names_are_in_order_without_being_read() {
-    let mut held = Held::default();
+    let mut held = HeldObjects::default();
     for key in ["a-b/x", "a/x", "a/y", "b/w", "b/x.1", "b/y"] {
         held.list(object(key, 1, ""));
     }
@@ -61,7 +61,13 @@ fn names_are_in_order_without_being_read() {
     for (namespace, expected) in
         [(None, "b/w a-b/x a/x b/x.1 a/y b/y"), (Some("b"), "b/w b/x.1 b/y"), (Some("none"), "")]
     {
-        let page = Page { namespace, selector: Selector::default(), owners: None, place: None, limit: None };
+        let page = SoughtPage {
+            namespace,
+            selector: ObjectSelector::default(),
+            owners: None,
+            place: None,
+            limit: None,
+        };
         let found = page.of(&held).unwrap().selected(&page);
         let items = found.items(true);
         let key = |item: &&[u8]| {
@@ -71,7 +77,7 @@ fn names_are_in_order_without_being_read() {
         assert_eq!(found.bytes, items.concat().len());
         // As they would be if each was looked into.
         assert!(items.iter().map(|item| text_at(item, &["metadata", "name"]).unwrap()).is_sorted());
-        let unsorted: Vec<_> = found.objects.all().map(Object::json).collect();
+        let unsorted: Vec<_> = found.objects.all().map(KeptObject::json).collect();
         assert_eq!(found.items(false), unsorted, "{namespace:?}");
     }
 }
@@ -89,8 +95,9 @@ fn later_pages_are_of_the_version_of_the_first() {
         (None, "a/2", 9, None),
         (None, "a/2", 16, None),
     ] {
-        let place = Place::after(key.as_bytes(), namespace, version);
-        let page = Page { namespace, selector: Selector::default(), owners: None, place, limit: None };
+        let place = PageStart::after(key.as_bytes(), namespace, version);
+        let page =
+            SoughtPage { namespace, selector: ObjectSelector::default(), owners: None, place, limit: None };
         let found = page.of(&held);
         assert_eq!(found.as_ref().map(keys).as_deref(), expected, "{key} of {version}");
         assert!(found.is_none_or(|found| found.version == version));
@@ -99,27 +106,31 @@ fn later_pages_are_of_the_version_of_the_first() {
 
 #[test]
 fn memory_does_not_have_everything() {
-    let selected = |key: &str, shape: Shape| Selected::new(key, key, shape);
+    let selected = |key: &str, shape: ValueShape| SelectedField::new(key, key, shape);
     let metadata = |key: &str| {
-        let fields = vec![selected(key, Shape::Text)];
-        selected("metadata", Shape::Object(Arc::new(Selection { fields })))
+        let fields = vec![selected(key, ValueShape::Text)];
+        selected("metadata", ValueShape::Object(Arc::new(ObjectSelection { fields })))
     };
     let table = [
-        (selected("spec", Shape::Plain), true),
-        (selected("kind", Shape::Constant("\"Pod\"".into())), true),
+        (selected("spec", ValueShape::Plain), true),
+        (selected("kind", ValueShape::Constant("\"Pod\"".into())), true),
         (metadata("name"), true),
         (metadata("managedFields"), false),
-        (selected("metadata", Shape::Plain), false),
-        (selected("kind", Shape::Text), false),
-        (selected("x", Shape::Whole(Box::new(Shape::Plain))), false),
+        (selected("metadata", ValueShape::Plain), false),
+        (selected("kind", ValueShape::Text), false),
+        (selected("x", ValueShape::Whole(Box::new(ValueShape::Plain))), false),
     ];
     for (field, expected) in table {
-        let items = Arc::new(Selection { fields: vec![field.clone()] });
+        let items = Arc::new(ObjectSelection { fields: vec![field.clone()] });
         let list = ListSelection {
-            fields: vec![("\"items\":".into(), ListField::Items(Arc::clone(&items)), When::default())],
+            fields: vec![(
+                "\"items\":".into(),
+                ListField::Items(Arc::clone(&items)),
+                FieldCondition::default(),
+            )],
         };
-        assert_eq!(has_all(&Wanted::List(Arc::new(list))), expected, "{field:?}");
-        assert_eq!(has_all(&Wanted::Object(items)), expected, "{field:?}");
+        assert_eq!(has_all(&WantedSelection::List(Arc::new(list))), expected, "{field:?}");
+        assert_eq!(has_all(&WantedSelection::Object(items)), expected, "{field:?}");
     }
-    assert!(!has_all(&Wanted::Leaf));
+    assert!(!has_all(&WantedSelection::Leaf));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::*;
-use crate::scan::{Selected, Shape, Step, When, list};
+use crate::scan::{FieldCondition, PathStep, SelectedField, ValueShape, list};
 
 const USUAL: &str = concat!(
     r#"{"kind":"L","metadata":{"resourceVersion":"7","continue":"a\"b"},"items":[{"metadata":{"name":"a"},"n":[1,{"x":"]"}]}, {"n":-1.5e3,"metadata":{"name":"b\\"}},{"metadata":{},"x":null,"y":true}]}"#,
@@ -20,16 +20,19 @@ fn selection(fields: &[&str]) -> ListSelection {
             "resourceVersion" => ListField::ResourceVersion,
             _ => ListField::Constant("\"c\"".into()),
         };
-        (format!("\"{name}\":").into(), field, When::default())
+        (format!("\"{name}\":").into(), field, FieldCondition::default())
     };
     ListSelection { fields: fields.iter().map(field).collect() }
 }
 
-fn items() -> Arc<Selection> {
-    let name = Selected::new("name", "name", Shape::Text);
-    let metadata = Shape::Object(Arc::new(Selection { fields: vec![name] }));
-    let fields = vec![Selected::new("n", "n", Shape::Plain), Selected::new("metadata", "metadata", metadata)];
-    Arc::new(Selection { fields })
+fn items() -> Arc<ObjectSelection> {
+    let name = SelectedField::new("name", "name", ValueShape::Text);
+    let metadata = ValueShape::Object(Arc::new(ObjectSelection { fields: vec![name] }));
+    let fields = vec![
+        SelectedField::new("n", "n", ValueShape::Plain),
+        SelectedField::new("metadata", "metadata", metadata),
+    ];
+    Arc::new(ObjectSelection { fields })
 }
 
 /// What is written of a list that comes in pieces of this size and is taken in parts of that size, and how it ends.
@@ -38,8 +41,8 @@ fn poured(
     selection: &ListSelection,
     piece: usize,
     room: usize,
-) -> (String, Result<(), Malformed>) {
-    let (mut listing, mut out) = (Listing::new(selection, None, (Vec::new(), usize::MAX)), Vec::new());
+) -> (String, Result<(), MalformedJson>) {
+    let (mut listing, mut out) = (ListWriter::new(selection, None, (Vec::new(), usize::MAX)), Vec::new());
     let (mut waiting, mut pieces) = (Vec::new(), json.as_bytes().chunks(piece));
     let ended = loop {
         match listing.advance(&waiting, room) {
@@ -82,7 +85,7 @@ fn pieces_give_the_same_as_the_whole() {
     ];
     for (json, fields) in table {
         let selection = selection(fields);
-        let mut whole = Writer::default();
+        let mut whole = JsonWriter::default();
         list(&mut whole, json.as_bytes(), &selection, None).unwrap();
         let whole = String::from_utf8(whole.out).unwrap();
         for piece in 1..=json.len() {
@@ -121,7 +124,7 @@ fn what_is_no_json_is_told_where_it_is() {
     for (json, at) in table {
         for piece in [1, 5, 100] {
             let (_, ended) = poured(json, &selection(&["items"]), piece, 1000);
-            assert_eq!(ended, Err(Malformed { at }), "{json} by {piece}");
+            assert_eq!(ended, Err(MalformedJson { at }), "{json} by {piece}");
         }
     }
 }
@@ -152,7 +155,7 @@ fn a_list_is_streamed_if_it_comes_in_the_order_of_the_answer() {
 #[test]
 fn items_that_nobody_asks_for_are_not_read() {
     let selection = selection(&["resourceVersion"]);
-    let mut listing = Listing::new(&selection, None, (Vec::new(), usize::MAX));
+    let mut listing = ListWriter::new(&selection, None, (Vec::new(), usize::MAX));
     listing.advance(br#"{"metadata":{"resourceVersion":"7"},"items":[{"a":"#, 1000).unwrap();
     assert!(listing.is_done() && listing.has_enough());
     assert_eq!(listing.out(), br#"{"resourceVersion":"7"}"#);
@@ -162,20 +165,22 @@ fn items_that_nobody_asks_for_are_not_read() {
 fn a_value_that_does_not_fit_is_told_once() {
     let json = r#"{"items":[{"metadata":{}},{"metadata":7,"n":"long enough"}]}"#;
     let selection = selection(&["items"]);
-    let mut listing = Listing::new(&selection, None, (Vec::new(), usize::MAX));
+    let mut listing = ListWriter::new(&selection, None, (Vec::new(), usize::MAX));
     let read = listing.advance(&json.as_bytes()[..45], 1000).unwrap();
     listing.advance(&json.as_bytes()[read..], 1000).unwrap();
     let told = listing.mismatches();
     assert_eq!(told.len(), 1);
-    let path = [Step::Field("items".into()), Step::Index(1), Step::Field("metadata".into())];
+    let path = [PathStep::Field("items".into()), PathStep::Index(1), PathStep::Field("metadata".into())];
     assert_eq!(told[0].path, path);
 }
 
 #[test]
 fn names_come_in_their_order_or_not_at_all() {
-    let order = Order::by("metadata.name");
+    let order = ItemOrder::by("metadata.name");
     assert!(
-        order.is_by_name() && !Order::by("metadata").is_by_name() && !Order::by("spec.name").is_by_name()
+        order.is_by_name()
+            && !ItemOrder::by("metadata").is_by_name()
+            && !ItemOrder::by("spec.name").is_by_name()
     );
     let table = [
         (r#"["a","a-b","a.b","b"]"#, Ok(())),
@@ -189,10 +194,10 @@ fn names_come_in_their_order_or_not_at_all() {
             names.iter().map(|name| serde_json::json!({"metadata": {"name": name}})).collect();
         let json = serde_json::json!({"items": items}).to_string();
         let selection = selection(&["items"]);
-        let mut listing = Listing::new(&selection, Some(&order), (Vec::new(), usize::MAX));
+        let mut listing = ListWriter::new(&selection, Some(&order), (Vec::new(), usize::MAX));
         assert_eq!(listing.advance(json.as_bytes(), 1000).map(drop), expected, "{json}");
     }
     let selection = selection(&["items"]);
-    let mut listing = Listing::new(&selection, Some(&order), (Vec::new(), usize::MAX));
+    let mut listing = ListWriter::new(&selection, Some(&order), (Vec::new(), usize::MAX));
     assert_eq!(listing.advance(br#"{"items":[{}]}"#, 1000), Err(ListError::NoSuchField));
 }

@@ -5,24 +5,24 @@ use apollo_compiler::{
     ast::{InputValueDefinition, Value},
 };
 
-use crate::schema::{nodes::Fields, types::Builder};
+use crate::schema::{nodes::ObjectFields, types::TypeBuilder};
 
 /// The arguments of a field.
-pub(super) type Arguments = Vec<Node<InputValueDefinition>>;
+pub(super) type FieldArguments = Vec<Node<InputValueDefinition>>;
 
 /// Arguments that many fields share.
-pub(super) struct Shared {
-    pub(super) list: Arguments,
-    pub(super) watch: Arguments,
+pub(super) struct SharedArguments {
+    pub(super) list: FieldArguments,
+    pub(super) watch: FieldArguments,
     pub(super) name: Node<InputValueDefinition>,
     pub(super) namespace: Node<InputValueDefinition>,
     pub(super) dry_run: Node<InputValueDefinition>,
     pub(super) manager: Node<InputValueDefinition>,
-    pub(super) preconditions: Arguments,
-    pub(super) delete: Arguments,
+    pub(super) preconditions: FieldArguments,
+    pub(super) delete: FieldArguments,
 }
 
-pub(super) fn shared(builder: &mut Builder<'_>) -> Shared {
+pub(super) fn shared(builder: &mut TypeBuilder<'_>) -> SharedArguments {
     let nodes = &mut builder.nodes;
     let mut optional = |name: &str, ty: &str, description: &str| {
         let ty = nodes.named(ty);
@@ -62,18 +62,18 @@ pub(super) fn shared(builder: &mut Builder<'_>) -> Shared {
     let watch = vec![Node::new(all), version];
     let name = nodes.required("String");
     let name = Node::new(nodes.input("name", name, None, Some("The name of the object.")));
-    Shared { list, watch, name, namespace, dry_run, manager, preconditions, delete }
+    SharedArguments { list, watch, name, namespace, dry_run, manager, preconditions, delete }
 }
 
 /// The fields of an object of a category, with their types; none is a text.
 const CATEGORY_RESOURCE: [(&str, Option<&str>); 5] =
     [("apiVersion", None), ("kind", None), ("metadata", Some("JSON")), ("yaml", None), ("continue", None)];
 
-pub(super) fn common_types(builder: &mut Builder<'_>) {
+pub(super) fn common_types(builder: &mut TypeBuilder<'_>) {
     let nodes = &mut builder.nodes;
     let text = nodes.required("String");
     let mut record = |name: &str, fields: &[(&str, Option<&str>)]| {
-        let mut all = Fields::default();
+        let mut all = ObjectFields::default();
         for (field, ty) in fields {
             let ty = ty.map_or_else(|| text.clone(), |ty| nodes.named(ty));
             all.insert(nodes.name(field), nodes.field(field, ty, None));

@@ -2,12 +2,12 @@
 
 use apollo_compiler::{Node, ast::Value};
 
-use super::{Adder, Arguments, Level, Verb};
-use crate::document::{KindName, Resource};
+use super::{FieldArguments, OperationAdder, OperationLevel, OperationVerb};
+use crate::document::{ApiResource, KindName};
 
-impl Adder<'_, '_> {
-    pub(super) fn mutations(&mut self, kinds: &[usize]) -> Level {
-        let mut level = Level::default();
+impl OperationAdder<'_, '_> {
+    pub(super) fn mutations(&mut self, kinds: &[usize]) -> OperationLevel {
+        let mut level = OperationLevel::default();
         for &index in kinds {
             self.plain_mutations(&mut level, index);
         }
@@ -20,7 +20,7 @@ impl Adder<'_, '_> {
                 let arguments = self.with_object(&resource, &type_name, true);
                 let ty = self.builder.nodes.named(&type_name);
                 let status_names = (format!("update{kind}Status"), format!("update{kind}_status"));
-                self.put_or(&mut level, status_names, (arguments, ty), (Verb::UpdateStatus, index));
+                self.put_or(&mut level, status_names, (arguments, ty), (OperationVerb::UpdateStatus, index));
             }
             if can_patch && resource.has("scale", usually_scales(&resource.name)) {
                 let (replicas, ty) =
@@ -32,20 +32,25 @@ impl Adder<'_, '_> {
                 arguments.push(self.arguments.dry_run.clone());
                 arguments.extend(self.arguments.preconditions.iter().cloned());
                 let scale_names = (format!("scale{kind}"), format!("scale{kind}_replicas"));
-                self.put_or(&mut level, scale_names, (arguments, ty), (Verb::Scale, index));
+                self.put_or(&mut level, scale_names, (arguments, ty), (OperationVerb::Scale, index));
             }
         }
         level
     }
 
-    fn plain_mutations(&mut self, level: &mut Level, index: usize) {
+    fn plain_mutations(&mut self, level: &mut OperationLevel, index: usize) {
         let (resource, type_name) = self.kind(index);
         let kind = resource.name.kind.clone();
         let ty = self.builder.nodes.named(&type_name);
         if resource.takes("create") {
             let mut arguments = self.with_object(&resource, &type_name, false);
             arguments.retain(|argument| argument.name != "name");
-            self.put(level, &format!("create{kind}"), (arguments, ty.clone()), (Verb::Create, Some(index)));
+            self.put(
+                level,
+                &format!("create{kind}"),
+                (arguments, ty.clone()),
+                (OperationVerb::Create, Some(index)),
+            );
         }
         if resource.takes("patch") {
             let arguments = self.with_object(&resource, &type_name, true);
@@ -53,7 +58,7 @@ impl Adder<'_, '_> {
                 level,
                 &format!("update{kind}"),
                 (arguments.clone(), ty.clone()),
-                (Verb::Update, Some(index)),
+                (OperationVerb::Update, Some(index)),
             );
             let mut applied = arguments;
             let force = self.builder.nodes.named("Boolean");
@@ -64,7 +69,12 @@ impl Adder<'_, '_> {
                 Some("Whether fields are taken from who owns them."),
             );
             applied.push(Node::new(force));
-            self.put(level, &format!("apply{kind}"), (applied, ty.clone()), (Verb::Apply, Some(index)));
+            self.put(
+                level,
+                &format!("apply{kind}"),
+                (applied, ty.clone()),
+                (OperationVerb::Apply, Some(index)),
+            );
             let patch = self.builder.nodes.required("JSON");
             let patch = self.builder.nodes.input(
                 "patch",
@@ -76,19 +86,24 @@ impl Adder<'_, '_> {
             arguments.push(Node::new(patch));
             arguments.extend([self.arguments.dry_run.clone(), self.arguments.manager.clone()]);
             arguments.extend(self.arguments.preconditions.iter().cloned());
-            self.put(level, &format!("patch{kind}"), (arguments, ty), (Verb::Patch, Some(index)));
+            self.put(level, &format!("patch{kind}"), (arguments, ty), (OperationVerb::Patch, Some(index)));
         }
         if resource.takes("delete") {
             let mut arguments = self.of_one(&resource);
             arguments.push(self.arguments.dry_run.clone());
             arguments.extend(self.arguments.delete.iter().cloned());
             let ty = self.builder.nodes.named("Boolean");
-            self.put(level, &format!("delete{kind}"), (arguments, ty), (Verb::Delete, Some(index)));
+            self.put(level, &format!("delete{kind}"), (arguments, ty), (OperationVerb::Delete, Some(index)));
         }
     }
 
     /// The arguments of a write with an object.
-    fn with_object(&mut self, resource: &Resource, type_name: &str, has_preconditions: bool) -> Arguments {
+    fn with_object(
+        &mut self,
+        resource: &ApiResource,
+        type_name: &str,
+        has_preconditions: bool,
+    ) -> FieldArguments {
         let object = self.builder.nodes.required(&format!("{type_name}_Input"));
         let object = self.builder.nodes.input("object", object, None, None);
         let mut arguments = self.of_one(resource);
@@ -100,7 +115,7 @@ impl Adder<'_, '_> {
         arguments
     }
 
-    fn has_status(&self, resource: &Resource) -> bool {
+    fn has_status(&self, resource: &ApiResource) -> bool {
         self.builder.has_property(&resource.definition, "status")
     }
 }

@@ -2,19 +2,19 @@
 
 use apollo_compiler::{Name, ast::Type};
 
-use super::{Adder, Fields, Level, Verb};
-use crate::{document::Resource, names};
+use super::{ObjectFields, OperationAdder, OperationLevel, OperationVerb};
+use crate::{document::ApiResource, names};
 
-impl Adder<'_, '_> {
-    pub(super) fn queries(&mut self, kinds: &[usize]) -> Level {
-        let mut level = Level::default();
+impl OperationAdder<'_, '_> {
+    pub(super) fn queries(&mut self, kinds: &[usize]) -> OperationLevel {
+        let mut level = OperationLevel::default();
         // Kinds get their names first, derived names after them.
         for &index in kinds {
             let (resource, type_name) = self.kind(index);
             if resource.takes("get") {
                 let ty = self.builder.nodes.named(&type_name);
                 let arguments = self.of_one(&resource);
-                self.put(&mut level, &resource.name.kind, (arguments, ty), (Verb::Get, Some(index)));
+                self.put(&mut level, &resource.name.kind, (arguments, ty), (OperationVerb::Get, Some(index)));
             }
         }
         for &index in kinds {
@@ -25,21 +25,21 @@ impl Adder<'_, '_> {
                 let (ty, mut arguments) = (self.builder.nodes.named(&list), self.arguments.list.clone());
                 arguments.extend(resource.is_namespaced.then(|| self.arguments.namespace.clone()));
                 let list_names = (names::plural(&kind), format!("{kind}_list"));
-                self.put_or(&mut level, list_names, (arguments, ty), (Verb::List, index));
+                self.put_or(&mut level, list_names, (arguments, ty), (OperationVerb::List, index));
             }
             if resource.takes("get") {
                 let (ty, arguments) = (self.builder.nodes.named("String"), self.of_one(&resource));
                 let yaml_names = (format!("{kind}Yaml"), format!("{kind}_yaml"));
-                self.put_or(&mut level, yaml_names, (arguments, ty), (Verb::Yaml, index));
+                self.put_or(&mut level, yaml_names, (arguments, ty), (OperationVerb::Yaml, index));
             }
         }
         level
     }
 
-    fn list_type(&mut self, type_name: &str, resource: &Resource) -> String {
+    fn list_type(&mut self, type_name: &str, resource: &ApiResource) -> String {
         let name = self.builder.type_name_or(&format!("{type_name}List"), &format!("{type_name}_List"));
         let nodes = &mut self.builder.nodes;
-        let mut fields = Fields::default();
+        let mut fields = ObjectFields::default();
         let items = Type::NonNullList(Box::new(nodes.required(type_name)));
         let mut put = |name: &str, ty: Type| {
             let key = nodes.name(name);

@@ -7,17 +7,17 @@ use apollo_compiler::{
     ast::{Type, Value},
 };
 
-use super::{Adder, Fields, Level, Verb};
+use super::{ObjectFields, OperationAdder, OperationLevel, OperationVerb};
 use crate::{
-    document::{KindName, Resource},
+    document::{ApiResource, KindName},
     names,
     schema::groups::version_name,
 };
 
-impl Adder<'_, '_> {
+impl OperationAdder<'_, '_> {
     pub(super) fn subscriptions(&mut self, groups: &BTreeMap<String, String>) {
-        let mut root = Level::default();
-        let watched: Vec<(usize, Resource, String, String)> = (0..self.builder.kinds.len())
+        let mut root = OperationLevel::default();
+        let watched: Vec<(usize, ApiResource, String, String)> = (0..self.builder.kinds.len())
             .map(|index| {
                 let (resource, type_name) = self.kind(index);
                 let prefix = version_name(groups, &resource.name);
@@ -32,7 +32,7 @@ impl Adder<'_, '_> {
             arguments.extend(self.arguments.watch.iter().cloned());
             let item_names = (format!("{prefix}_{}", kind.to_ascii_lowercase()), format!("{prefix}_{kind}"));
             let ty = self.builder.nodes.named(&event);
-            self.put_or(&mut root, item_names, (arguments, ty), (Verb::WatchOne, *index));
+            self.put_or(&mut root, item_names, (arguments, ty), (OperationVerb::WatchOne, *index));
         }
         for (index, resource, type_name, prefix) in &watched {
             let kind = &resource.name.kind;
@@ -46,7 +46,7 @@ impl Adder<'_, '_> {
                 format!("{prefix}_{kind}_list"),
             );
             let ty = self.builder.nodes.named(&event);
-            self.put_or(&mut root, list_names, (arguments, ty), (Verb::Watch, *index));
+            self.put_or(&mut root, list_names, (arguments, ty), (OperationVerb::Watch, *index));
         }
         self.pod_logs(&mut root);
         if !root.fields.is_empty() {
@@ -57,7 +57,7 @@ impl Adder<'_, '_> {
     fn event_type(&mut self, type_name: &str) -> String {
         let name = self.builder.type_name_or(&format!("{type_name}Event"), &format!("{type_name}_Event"));
         let nodes = &mut self.builder.nodes;
-        let mut fields = Fields::default();
+        let mut fields = ObjectFields::default();
         let (kind, object) = (nodes.required("WatchEventType"), nodes.named(type_name));
         fields.insert(nodes.name("type"), nodes.field("type", kind, None));
         fields.insert(nodes.name("object"), nodes.field("object", object, None));
@@ -66,7 +66,7 @@ impl Adder<'_, '_> {
         name
     }
 
-    fn pod_logs(&mut self, root: &mut Level) {
+    fn pod_logs(&mut self, root: &mut OperationLevel) {
         let is_pod = |name: &KindName| name.group.is_empty() && name.version == "v1" && name.kind == "Pod";
         let Some(index) = self.builder.kinds.iter().position(|kind| is_pod(&kind.resource.name)) else {
             return;
@@ -86,7 +86,7 @@ impl Adder<'_, '_> {
             root,
             "podLogs",
             (arguments, Type::NonNullNamed(Name::new_unchecked("PodLogEntry"))),
-            (Verb::PodLogs, Some(index)),
+            (OperationVerb::PodLogs, Some(index)),
         );
     }
 }
