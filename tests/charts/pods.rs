@@ -157,7 +157,23 @@ fn what_a_caller_adds_is_in_the_pod() {
         ("podSecurityContext: {runAsUser: null}", at("/securityContext/runAsNonRoot"), json!(true)),
         ("secretNamespaces: [a, b]", at("/containers/0/args/0"), json!("--secret-namespaces=a,b,ns")),
         ("secretNamespaces: [ns]", at("/containers/0/args/0"), json!("--secret-namespaces=ns")),
-        // Null takes a default away.
+        ("", at("/containers/0/args/1"), json!("--install-crds=if-missing")),
+        ("crds: {install: false}", at("/containers/0/args/1"), json!("--install-crds=never")),
+        (
+            "args: [--install-crds=always]",
+            at("/containers/0/args"),
+            json!(["--secret-namespaces=default,ns", "--install-crds=always"]),
+        ),
+    ];
+    for (values, pointer, expected) in cases {
+        renders("konnector", values, &[(DEPLOYMENT, pointer, expected)]);
+    }
+}
+
+#[test]
+fn null_takes_a_default_away() {
+    let at = |rest: &str| -> &'static str { format!("/spec/template/spec{rest}").leak() };
+    let cases = [
         ("secretNamespaces: null", at("/containers/0/args/0"), json!("--secret-namespaces=ns")),
         ("livenessProbe: null", at("/containers/0/livenessProbe"), json!(null)),
         ("readinessProbe: null", at("/containers/0/readinessProbe"), json!(null)),
@@ -168,13 +184,6 @@ fn what_a_caller_adds_is_in_the_pod() {
             "podLabels: null\ncommonLabels: null",
             "/spec/template/metadata/labels/app.kubernetes.io~1name",
             json!("konnector"),
-        ),
-        ("", at("/containers/0/args/1"), json!("--install-crds=if-missing")),
-        ("crds: {install: false}", at("/containers/0/args/1"), json!("--install-crds=never")),
-        (
-            "args: [--install-crds=always]",
-            at("/containers/0/args"),
-            json!(["--secret-namespaces=default,ns", "--install-crds=always"]),
         ),
     ];
     for (values, pointer, expected) in cases {

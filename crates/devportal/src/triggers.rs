@@ -68,7 +68,7 @@ impl Context {
             }
             WatchedKind::Key => triggered(ClusterChange::Key, names(&self.keys.all()), indexes.keys.all()),
             WatchedKind::Route => {
-                triggered(ClusterChange::Route, names(&self.routes.all()), indexes.gateways.all())
+                triggered(ClusterChange::Route, names(&self.routes.all()), indexes.gateways.all());
             }
             WatchedKind::PlanPolicy => {
                 triggered(ClusterChange::PlanPolicy, names(&self.plans.all()), indexes.plans.all());

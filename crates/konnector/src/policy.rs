@@ -114,10 +114,10 @@ mod tests {
             .unwrap()
         };
         let owner = json!({"apiVersion": "a/v1", "kind": "APIServiceBindingBundle", "name": "b", "uid": "1"});
-        let (owned, by_hand) = (binding(json!([owner])), binding(json!([])));
-        assert!(is_stray(&owned, None));
-        assert!(is_stray(&owned, Some(&bundle("2"))));
-        assert!(!is_stray(&owned, Some(&bundle("1"))));
+        let (of_bundle, by_hand) = (binding(json!([owner])), binding(json!([])));
+        assert!(is_stray(&of_bundle, None));
+        assert!(is_stray(&of_bundle, Some(&bundle("2"))));
+        assert!(!is_stray(&of_bundle, Some(&bundle("1"))));
         assert!(!is_stray(&by_hand, None));
     }
 

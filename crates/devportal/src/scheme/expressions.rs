@@ -80,12 +80,11 @@ impl<'a> LabelConstraints<'a> {
     fn allow(&mut self, values: Vec<&'a str>) {
         self.must_exist = true;
         let these: BTreeSet<&'a str> = values.iter().copied().collect();
-        self.allowed = Some(match self.allowed.take() {
-            Some(known) => known.intersection(&these).copied().collect(),
-            None => {
-                self.offered = values;
-                these
-            }
+        self.allowed = Some(if let Some(known) = self.allowed.take() {
+            known.intersection(&these).copied().collect()
+        } else {
+            self.offered = values;
+            these
         });
     }
 

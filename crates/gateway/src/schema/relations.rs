@@ -53,7 +53,7 @@ pub(super) fn add(builder: &mut TypeBuilder<'_>) {
                 found.extend(volumes.map(|kind| ("volume", FieldRelation::Volume { kind })));
             }
             ("", "PersistentVolume") => {
-                found.extend(claims.map(|kind| ("claim", FieldRelation::Claim { kind })))
+                found.extend(claims.map(|kind| ("claim", FieldRelation::Claim { kind })));
             }
             _ => {}
         }

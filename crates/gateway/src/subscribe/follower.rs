@@ -251,7 +251,7 @@ impl SubscriptionFollower<'_> {
             out.extend_from_slice(field.label.as_bytes());
             match &field.shape {
                 ValueShape::Object(_) => {
-                    out.extend_from_slice(objects.next().map_or(&b"null"[..], Vec::as_slice))
+                    out.extend_from_slice(objects.next().map_or(&b"null"[..], Vec::as_slice));
                 }
                 ValueShape::Constant(json) => out.extend_from_slice(json.as_bytes()),
                 _ => out.extend_from_slice(quoted(change.text()).as_bytes()),

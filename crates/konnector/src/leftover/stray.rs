@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::{context::KonnectorContext, crd, finalizers};
 
 /// A CRD, as far as its owners tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum StrayState<'a> {
     /// Its binding exists, or it has none.
     No,
@@ -128,10 +128,10 @@ mod tests {
     #[test]
     fn a_crd_is_left_to_itself_only_where_none_of_its_bindings_exists() {
         let (binding, other) = ("APIServiceBinding", "ConfigMap");
-        let owned = |place| format!("stays, without owner {place}");
+        let stays = |place| format!("stays, without owner {place}");
         let table = [
-            (stored(&[(binding, "former")], true, false), owned(0)),
-            (stored(&[(other, "x"), (binding, "former")], true, false), owned(1)),
+            (stored(&[(binding, "former")], true, false), stays(0)),
+            (stored(&[(other, "x"), (binding, "former")], true, false), stays(1)),
             (stored(&[(binding, "former"), (binding, "now")], true, false), "no".to_owned()),
             (stored(&[(binding, "now")], true, false), "no".to_owned()),
             (stored(&[(binding, "now")], true, true), "no".to_owned()),
@@ -147,7 +147,7 @@ mod tests {
                 StrayState::No => "no".to_owned(),
                 StrayState::Owned(place, owner) => {
                     assert_eq!(owner.uid, "former");
-                    owned(place)
+                    stays(place)
                 }
                 StrayState::Ends(owner) => {
                     format!("ends, of {}", owner.map_or("nobody", |owner| owner.uid.as_str()))
