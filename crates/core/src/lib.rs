@@ -12,6 +12,7 @@ pub mod digest;
 pub mod duration;
 pub mod foreign;
 pub mod groups;
+pub mod json_text;
 pub mod kubeconfig;
 mod moment;
 pub mod names;

@@ -87,8 +87,8 @@ impl<'a> PlanDraft<'a> {
         let method = known.and_then(|known| known.discovered_auth_scheme.as_ref()).and_then(scheme::api_key);
         if let Some(method) = method {
             self.status.auth_scheme = Some(AuthSchemeOfKey {
-                authentication_spec: method.spec.clone(),
-                credentials: method.credentials.clone(),
+                authentication_spec: method.spec.into(),
+                credentials: method.credentials.into(),
             });
         }
         let uid = product.uid().unwrap_or_default();

@@ -54,7 +54,7 @@ pub(super) async fn send(
                 return Err(Problem::bad_request("the key is of another product"));
             }
             let scheme = key.status.as_ref().and_then(|status| status.auth_scheme.clone());
-            Some((value, scheme.map(|scheme| scheme.credentials).unwrap_or_default()))
+            Some((value, scheme.map(|scheme| scheme.credentials.value()).unwrap_or_default()))
         }
         None => None,
     };

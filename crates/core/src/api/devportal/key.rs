@@ -4,10 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{PlanLimits, discovered::any_object};
-use crate::{condition::date_time, standard_condition::StandardCondition};
+use crate::{condition::date_time, json_text::JsonText, standard_condition::StandardCondition};
 
 /// A request for a key, as the requester writes it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -182,13 +181,13 @@ pub struct PreviousSecretReference {
 #[serde(rename_all = "camelCase")]
 pub struct AuthSchemeOfKey {
     /// The selector by which the key is found.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
+    #[serde(default, skip_serializing_if = "JsonText::is_null")]
     #[schemars(schema_with = "any_object")]
-    pub authentication_spec: Value,
+    pub authentication_spec: JsonText,
     /// Where requests carry the key.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
+    #[serde(default, skip_serializing_if = "JsonText::is_null")]
     #[schemars(schema_with = "any_object")]
-    pub credentials: Value,
+    pub credentials: JsonText,
 }
 
 impl APIKey {

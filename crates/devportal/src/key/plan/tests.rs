@@ -198,7 +198,10 @@ fn an_automatic_key_has_everything_at_once() {
     );
     assert_eq!(status.limits.as_ref().unwrap().daily, Some(100));
     assert_eq!(status.secret_ref.as_ref().unwrap().name, "k1-apikey-secret");
-    assert_eq!(status.auth_scheme.as_ref().unwrap().credentials["authorizationHeader"]["prefix"], "APIKEY");
+    assert_eq!(
+        status.auth_scheme.as_ref().unwrap().credentials.value()["authorizationHeader"]["prefix"],
+        "APIKEY"
+    );
     let [SecretStep::Create(marks)] = &plan.steps[..] else { panic!("{:?}", plan.steps) };
     assert_eq!(marks.labels["app"], "toystore");
     assert_eq!(marks.annotations["secret.kuadrant.io/plan-id"], "gold");
