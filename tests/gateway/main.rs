@@ -15,6 +15,7 @@ mod mutations;
 mod others;
 mod pages;
 mod persisted;
+mod promises;
 mod queries;
 mod relations;
 mod replay;

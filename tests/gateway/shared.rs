@@ -23,7 +23,7 @@ fn added(name: &str) -> (String, String) {
 }
 
 /// Number of watches of the `ConfigMap`s of a namespace that the gateway has begun.
-fn watches(world: &World, namespace: &str) -> usize {
+pub fn watches(world: &World, namespace: &str) -> usize {
     let path = format!("/api/v1/namespaces/{namespace}/configmaps?");
     let entries = world.cluster.audit().entries_since(portolan_testkit::audit::Mark::default()).unwrap();
     let is_one = |entry: &&portolan_testkit::AuditEntry| {
