@@ -13,6 +13,7 @@ mod login;
 mod outside;
 mod people;
 mod products;
+mod promises;
 mod renewal;
 mod replicas;
 mod scene;
