@@ -185,7 +185,8 @@ fn names_come_in_their_order_or_not_at_all() {
     let table = [
         (r#"["a","a-b","a.b","b"]"#, Ok(())),
         (r#"["b","a"]"#, Err(ListError::Unordered)),
-        (r#"["a",null]"#, Ok(())),
+        (r#"[null,"a"]"#, Ok(())),
+        (r#"["a",null]"#, Err(ListError::Unordered)),
         ("[]", Ok(())),
     ];
     for (names, expected) in table {
