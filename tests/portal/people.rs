@@ -39,7 +39,7 @@ async fn everybody_is_who_the_api_server_says() {
     ];
     for (who, right, expected) in rights {
         let me = stage.portal.by(&stage.login, who).get("/api/me").await;
-        assert_eq!(me.status, 200, "{}", me.text);
+        assert_eq!(me.status, 200, "{} {}", me.text, stage.portal.service.log_tail(20));
         let me = me.json();
         assert_eq!(
             (&me["user"], &me["via"], &me["demo"]),
