@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use portolan_core::api::kubebind::FIELD_MANAGER;
 use serde_json::Value;
 
 use super::{
@@ -13,6 +14,9 @@ use super::{
 
 /// Label of the Secrets that the provider claims.
 pub(super) const CLAIMED: &str = "torture-claimed";
+
+/// Longest text of a value in a finding.
+const LONGEST_TEXT: usize = 40;
 
 /// An event on one side.
 #[derive(Clone, Debug)]
@@ -168,6 +172,10 @@ impl Origins {
         for (place, object) in objects {
             let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
             let is_terminating = !object["metadata"]["deletionTimestamp"].is_null();
+            if is_brought(object) {
+                // Its create may be in no log, since the API server was killed meanwhile.
+                self.brought.insert(uid.to_owned());
+            }
             if !is_terminating && !self.brought.contains(uid) {
                 let origin = Origin { place: place.clone(), content: content(object) };
                 self.alive.insert(uid.to_owned(), origin);
@@ -189,12 +197,31 @@ fn is_unclaimed(place: &Place, object: &Value) -> bool {
     place.plural == "secrets" && object["metadata"]["labels"][CLAIMED].is_null()
 }
 
+/// Returns `true` for what the konnector has brought: its field manager has the data, and no user's.
+fn is_brought(object: &Value) -> bool {
+    let entries = object["metadata"]["managedFields"].as_array();
+    entries
+        .into_iter()
+        .flatten()
+        .any(|entry| entry["manager"] == FIELD_MANAGER && entry["fieldsV1"]["f:data"].is_object())
+}
+
 fn compare(findings: &mut Findings, origin: &Origin, now: &Value, how: &str) {
     if !origin.content.is_null() && origin.content != *now {
         findings.add(
             Name::Changed,
-            format_args!("{}: its user left {}, {how} {now}", origin.place, origin.content),
+            format_args!("{}: its user left {}, {how} {}", origin.place, brief(&origin.content), brief(now)),
         );
+    }
+}
+
+/// The same with long texts cut, such as those of certificates, so that what follows can be read.
+fn brief(value: &Value) -> Value {
+    match value {
+        Value::String(text) => text.chars().take(LONGEST_TEXT).collect::<String>().into(),
+        Value::Array(items) => items.iter().map(brief).collect(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), brief(value))).collect(),
+        other => other.clone(),
     }
 }
 
@@ -354,6 +381,13 @@ pub(super) mod tests {
             write(3, konnector(), "u", Deed::Delete),
         ];
         let origins = Origins::read(&[Event::Writes(writes)]);
+        assert_eq!(names(&origins, &[]), []);
+        // Nor where its create is in no log, and a backup brings it back.
+        let mut object = object("v", 1, &spec);
+        object["metadata"]["managedFields"] =
+            json!([{"manager": FIELD_MANAGER, "fieldsV1": {"f:data": {"f:tls.crt": {}}}}]);
+        let objects = vec![(place("secrets"), object)];
+        let origins = Origins::read(&[Event::Restored { objects, at: at(8) }]);
         assert_eq!(names(&origins, &[]), []);
     }
 }
